@@ -1,0 +1,52 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get('UNIMASK_SHARED', ROOT.parent / 'shared'))
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _registered() -> None:
+    from unimask.utils import register_all_modules
+    register_all_modules()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def repo() -> Path:
+    """Root of the source tree."""
+    return ROOT
+
+
+def _shared(part: str) -> Path:
+    path = SHARED / part
+    if not path.exists():
+        pytest.skip(f'the optional test data {part} is not here (UNIMASK_SHARED)')
+    return path
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Folder of the small real data sets; skips where they are absent."""
+    return _shared('data')
+
+
+@pytest.fixture(scope='session')
+def goldens() -> Path:
+    """Folder of the golden outputs; skips where they are absent."""
+    return _shared('reference/goldens')
+
+
+@pytest.fixture(scope='session')
+def zoo() -> Path:
+    """Folder with the published parameter listings; skips where they are absent."""
+    return _shared('reference/zoo')

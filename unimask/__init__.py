@@ -1,0 +1,5 @@
+"""unimask: train, evaluate and ship mask-classification segmentation models."""
+
+from unimask.version import __version__
+
+__all__ = ['__version__']

@@ -1,0 +1,37 @@
+"""Registries of unimask: children of MMEngine's, scope ``unimask``.
+
+A config with ``default_scope = 'unimask'`` finds unimask's components by their bare name,
+MMEngine's as well, and those of MMDetection and MMSegmentation by the prefixes ``mmdet.`` and
+``mmseg.``.
+"""
+
+from mmengine import registry as root
+
+__all__ = [
+    'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'INFERENCERS', 'LOG_PROCESSORS', 'LOOPS', 'METRICS',
+    'MODELS', 'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS',
+    'TASK_UTILS', 'TRANSFORMS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS',
+]
+
+
+def _child(name: str, parent: root.Registry, *locations: str) -> root.Registry:
+    return root.Registry(name, parent=parent, scope='unimask', locations=list(locations))
+
+
+MODELS = _child('model', root.MODELS, 'unimask.models')
+TASK_UTILS = _child('task util', root.TASK_UTILS, 'unimask.models')
+DATASETS = _child('dataset', root.DATASETS, 'unimask.datasets')
+TRANSFORMS = _child('transform', root.TRANSFORMS, 'unimask.datasets')
+DATA_SAMPLERS = _child('data sampler', root.DATA_SAMPLERS, 'unimask.datasets')
+METRICS = _child('metric', root.METRICS, 'unimask.evaluation')
+HOOKS = _child('hook', root.HOOKS, 'unimask.engine')
+LOOPS = _child('loop', root.LOOPS, 'unimask.engine')
+LOG_PROCESSORS = _child('log processor', root.LOG_PROCESSORS, 'unimask.engine')
+RUNNERS = _child('runner', root.RUNNERS, 'unimask.engine')
+OPTIM_WRAPPERS = _child('optim wrapper', root.OPTIM_WRAPPERS, 'unimask.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optim wrapper constructor', root.OPTIM_WRAPPER_CONSTRUCTORS, 'unimask.engine')
+PARAM_SCHEDULERS = _child('parameter scheduler', root.PARAM_SCHEDULERS, 'unimask.engine')
+WEIGHT_INITIALIZERS = _child('weight initializer', root.WEIGHT_INITIALIZERS, 'unimask.convert')
+VISUALIZERS = _child('visualizer', root.VISUALIZERS, 'unimask.visualization')
+INFERENCERS = _child('inferencer', root.INFERENCERS, 'unimask.apis')

@@ -1,0 +1,5 @@
+"""Utilities that every part may use."""
+
+from unimask.utils.setup import register_all_modules
+
+__all__ = ['register_all_modules']

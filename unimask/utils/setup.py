@@ -1,0 +1,31 @@
+"""Registration of all components."""
+
+from importlib import import_module
+
+from mmengine.registry import DefaultScope
+
+PACKAGES = (
+    'unimask.models', 'unimask.datasets', 'unimask.evaluation', 'unimask.engine',
+    'unimask.convert', 'unimask.visualization', 'unimask.apis',
+)
+# Sibling scopes: importing their registries makes the prefixes `mmdet.` and `mmseg.` known.
+SIBLINGS = ('mmdet.registry', 'mmseg.registry')
+
+
+def register_all_modules(init_default_scope: bool = True) -> None:
+    """Import every package of unimask, so that its components are registered.
+
+    Args:
+        init_default_scope: Also make ``unimask`` the current default scope, in which
+            components are looked up by their bare name. A scope that another library left
+            current is replaced.
+    """
+    for name in SIBLINGS + PACKAGES:
+        import_module(name)
+    if init_default_scope and (
+            DefaultScope.get_current_instance() is None
+            or DefaultScope.get_current_instance().scope_name != 'unimask'):
+        name = 'unimask'
+        if DefaultScope.check_instance_created(name):
+            name = f'unimask-{len(DefaultScope._instance_dict)}'
+        DefaultScope.get_instance(name, scope_name='unimask')
