@@ -1,0 +1,31 @@
+"""Name maps, one module per family of sources.
+
+A new source is a module with a :class:`~unimask.convert.engine.NameMap` and an entry here.
+"""
+
+from importlib import import_module
+
+from ..engine import NameMap
+
+__all__ = ['NAME_MAPS', 'get_map']
+
+# Source name -> module and constant. Modules load when asked for.
+NAME_MAPS = {
+    'detectron2': ('detectron2', 'DETECTRON2'),
+    'torchvision': ('backbones', 'TORCHVISION'),
+    'swin': ('backbones', 'SWIN'),
+    'efficientnet-lite0': ('backbones', 'EFFICIENTNET_LITE0'),
+    'timm': ('backbones', 'TIMM'),
+}
+
+
+def get_map(source: str) -> NameMap:
+    """The name map of a source.
+
+    Raises:
+        ValueError: If the source is unknown.
+    """
+    if source not in NAME_MAPS:
+        raise ValueError(f'unknown source "{source}"; choose one of {", ".join(NAME_MAPS)}')
+    module, constant = NAME_MAPS[source]
+    return getattr(import_module(f'{__name__}.{module}'), constant)

@@ -1,0 +1,125 @@
+"""Names of the published MaskFormer and Mask2Former checkpoints (detectron2)."""
+
+from ..engine import Ignore, NameMap, Rule
+from .common import norm_counters, unfold_order, window_indices
+
+__all__ = ['DETECTRON2', 'SWIN_BLOCK', 'swin_rules']
+
+NORM = '{p:weight|bias|running_mean|running_var|num_batches_tracked}'
+AFFINE = '{p:weight|bias}'
+PIXEL = 'sem_seg_head.[pixel_decoder.]'
+PREDICTOR = 'sem_seg_head.predictor.'
+DEEP_STEM = 'backbone.stem.conv3.weight'
+
+RESNET = (
+    # The deep stem of DeepLab's ResNet is one sequence: conv, norm, relu, three times.
+    Rule('backbone.stem.conv1.weight', 'backbone.stem.0.weight', needs=DEEP_STEM),
+    Rule('backbone.stem.conv1.norm.' + NORM, 'backbone.stem.1.{p}', needs=DEEP_STEM),
+    Rule('backbone.stem.conv2.weight', 'backbone.stem.3.weight'),
+    Rule('backbone.stem.conv2.norm.' + NORM, 'backbone.stem.4.{p}'),
+    Rule('backbone.stem.conv3.weight', 'backbone.stem.6.weight'),
+    Rule('backbone.stem.conv3.norm.' + NORM, 'backbone.stem.7.{p}'),
+    Rule('backbone.stem.conv1.weight', 'backbone.conv1.weight'),
+    Rule('backbone.stem.conv1.norm.' + NORM, 'backbone.bn1.{p}'),
+    Rule('backbone.res{s}.{b}.conv{c}.weight', 'backbone.layer{s-1}.{b}.conv{c}.weight'),
+    Rule('backbone.res{s}.{b}.conv{c}.norm.' + NORM, 'backbone.layer{s-1}.{b}.bn{c}.{p}'),
+    Rule('backbone.res{s}.{b}.shortcut.weight', 'backbone.layer{s-1}.{b}.downsample.0.weight'),
+    Rule('backbone.res{s}.{b}.shortcut.norm.' + NORM, 'backbone.layer{s-1}.{b}.downsample.1.{p}'),
+)
+
+
+SWIN_BLOCK = (
+    ('norm{n:1|2}.' + AFFINE, 'norm{n}.{p}'),
+    ('attn.qkv.' + AFFINE, 'attn.w_msa.qkv.{p}'),
+    ('attn.proj.' + AFFINE, 'attn.w_msa.proj.{p}'),
+    ('attn.relative_position_bias_table', 'attn.w_msa.relative_position_bias_table'),
+    ('mlp.fc1.' + AFFINE, 'ffn.layers.0.0.{p}'),
+    ('mlp.fc2.' + AFFINE, 'ffn.layers.1.{p}'),
+)
+
+
+def swin_rules(prefix: str) -> tuple[Rule | Ignore, ...]:
+    """Rules from the Swin authors' names, under a prefix, to ``mmdet.SwinTransformer``."""
+    block, target = prefix + 'layers.{i}.blocks.{j}.', 'backbone.stages.{i}.blocks.{j}.'
+    merging, merged = prefix + 'layers.{i}.downsample.', 'backbone.stages.{i}.downsample.'
+    return (
+        Rule(prefix + 'patch_embed.proj.' + AFFINE, 'backbone.patch_embed.projection.{p}'),
+        Rule(prefix + 'patch_embed.norm.' + AFFINE, 'backbone.patch_embed.norm.{p}'),
+        *(Rule(block + source, target + name) for source, name in SWIN_BLOCK),
+        Rule(merging + 'reduction.weight', merged + 'reduction.weight', unfold_order),
+        Rule(merging + 'norm.' + AFFINE, merged + 'norm.{p}', unfold_order),
+        Ignore(block + 'attn.relative_position_index', 'recomputed from the window size'),
+    )
+
+
+def attention(source: str, target: str) -> tuple[Rule, Rule]:
+    """The four tensors of a torch multi-head attention."""
+    return (Rule(source + '.in_proj_{p:weight|bias}', target + '.in_proj_{p}'),
+            Rule(source + '.out_proj.' + AFFINE, target + '.out_proj.{p}'))
+
+
+ENCODER_LAYER = PIXEL + 'transformer.encoder.layers.{l}.'
+PIXEL_DECODER = (
+    # Mask2Former: one projection per level, convolution (0) and group norm (1).
+    Rule(PIXEL + 'input_proj.{l}.{m:0|1}.' + AFFINE, 'neck.input_proj.{l}.{m}.{p}'),
+    Rule(PIXEL + 'transformer.level_embed', 'neck.level_embed'),
+    Rule(ENCODER_LAYER + 'self_attn.'
+         '{m:sampling_offsets|attention_weights|value_proj|output_proj}.' + AFFINE,
+         'neck.encoder.{l}.self_attn.{m}.{p}'),
+    # MaskFormer with a transformer encoder.
+    Rule(PIXEL + 'input_proj.' + AFFINE, 'neck.input_proj.{p}'),
+    *attention(ENCODER_LAYER + 'self_attn', 'neck.encoder.{l}.self_attn'),
+    # Both.
+    Rule(ENCODER_LAYER + 'linear{n:1|2}.' + AFFINE, 'neck.encoder.{l}.ffn.linear{n}.{p}'),
+    Rule(ENCODER_LAYER + 'norm{n:1|2}.' + AFFINE, 'neck.encoder.{l}.norm{n}.{p}'),
+    Rule(PIXEL + 'adapter_{i}.weight', 'neck.lateral_convs.{i-1}.conv.weight'),
+    Rule(PIXEL + 'adapter_{i}.norm.' + AFFINE, 'neck.lateral_convs.{i-1}.gn.{p}'),
+    Rule(PIXEL + 'layer_{i}.weight', 'neck.output_convs.{i-1}.conv.weight'),
+    Rule(PIXEL + 'layer_{i}.norm.' + AFFINE, 'neck.output_convs.{i-1}.gn.{p}'),
+    Rule(PIXEL + 'mask_features.' + AFFINE, 'neck.mask_features.{p}'),
+)
+
+CROSS = PREDICTOR + 'transformer_cross_attention_layers.{l}'
+SELF = PREDICTOR + 'transformer_self_attention_layers.{l}'
+FFN = PREDICTOR + 'transformer_ffn_layers.{l}'
+MASK2FORMER_HEAD = (
+    *attention(CROSS + '.multihead_attn', 'head.layers.{l}.cross_attn'),
+    Rule(CROSS + '.norm.' + AFFINE, 'head.layers.{l}.cross_norm.{p}'),
+    *attention(SELF + '.self_attn', 'head.layers.{l}.self_attn'),
+    Rule(SELF + '.norm.' + AFFINE, 'head.layers.{l}.self_norm.{p}'),
+    Rule(FFN + '.linear{n:1|2}.' + AFFINE, 'head.layers.{l}.ffn.linear{n}.{p}'),
+    Rule(FFN + '.norm.' + AFFINE, 'head.layers.{l}.ffn_norm.{p}'),
+    Rule(PREDICTOR + 'decoder_norm.' + AFFINE, 'head.decoder_norm.{p}'),
+    Rule(PREDICTOR + 'query_feat.weight', 'head.query_feat.weight'),
+    Rule(PREDICTOR + 'static_query.weight', 'head.query_feat.weight'),  # its name before v2
+    Rule(PREDICTOR + 'level_embed.weight', 'head.level_embed.weight'),
+)
+
+DECODER_LAYER = PREDICTOR + 'transformer.decoder.layers.{l}.'
+MASKFORMER_HEAD = (
+    *attention(DECODER_LAYER + 'self_attn', 'head.layers.{l}.self_attn'),
+    *attention(DECODER_LAYER + 'multihead_attn', 'head.layers.{l}.cross_attn'),
+    Rule(DECODER_LAYER + 'norm1.' + AFFINE, 'head.layers.{l}.self_norm.{p}'),
+    Rule(DECODER_LAYER + 'norm2.' + AFFINE, 'head.layers.{l}.cross_norm.{p}'),
+    Rule(DECODER_LAYER + 'norm3.' + AFFINE, 'head.layers.{l}.ffn_norm.{p}'),
+    Rule(DECODER_LAYER + 'linear{n:1|2}.' + AFFINE, 'head.layers.{l}.ffn.linear{n}.{p}'),
+    Rule(PREDICTOR + 'transformer.decoder.norm.' + AFFINE, 'head.decoder_norm.{p}'),
+    Rule(PREDICTOR + 'input_proj.' + AFFINE, 'head.input_proj.{p}'),
+)
+
+HEADS = (
+    Rule(PREDICTOR + 'query_embed.weight', 'head.query_embed.weight'),
+    Rule(PREDICTOR + 'class_embed.' + AFFINE, 'head.class_embed.{p}'),
+    Rule(PREDICTOR + 'mask_embed.layers.{n}.' + AFFINE, 'head.mask_embed.layers.{n}.{p}'),
+    Ignore('criterion.empty_weight', 'class weights follow from the config'),
+    Ignore('[criterion.]pixel_{p:mean|std}', 'normalisation follows from the config'),
+)
+
+DETECTRON2 = NameMap(
+    name='detectron2',
+    signature=('sem_seg_head.{p*}',),
+    rules=(*RESNET, Rule('backbone.norm{i}.' + AFFINE, 'backbone.norm{i}.{p}'),
+           *swin_rules('backbone.'), *MASK2FORMER_HEAD, *MASKFORMER_HEAD, *HEADS,
+           *PIXEL_DECODER),
+    supply=(norm_counters, window_indices),
+)
