@@ -1,0 +1,157 @@
+// Bilinear sampling of single-channel maps at points, its backward, and the choice of the points
+// where a map is least certain. M maps (h,w), P points per map as x,y in [0,1].
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "bilinear.h"
+#include "simd.h"
+
+namespace unimask {
+namespace {
+
+constexpr int64_t TILE = 256;
+
+// Corners of up to TILE points of one map; absent corners have weight 0 and index 0.
+struct Tile {
+  int32_t index[4][TILE];
+  float weight[4][TILE];
+
+  void prepare(const float* points, int64_t count, int64_t height, int64_t width) {
+    const float h = static_cast<float>(height), w = static_cast<float>(width);
+    const int32_t length = static_cast<int32_t>(width);
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) {
+      const Corners c = locate(points[2 * i], points[2 * i + 1], w, h, length, 0);
+      index[0][i] = c.index[0], index[1][i] = c.index[1];
+      index[2][i] = c.index[2], index[3][i] = c.index[3];
+      weight[0][i] = corner_weight(0, c.fx, c.fy), weight[1][i] = corner_weight(1, c.fx, c.fy);
+      weight[2][i] = corner_weight(2, c.fx, c.fy), weight[3][i] = corner_weight(3, c.fx, c.fy);
+    }
+  }
+};
+
+struct Maps {
+  int64_t M, height, width, P;
+  const float* points;
+  int64_t points_stride;  // floats from one map's points to the next one's; 0: all share them
+
+  const float* points_of(int64_t m) const { return points + m * points_stride; }
+};
+
+void sample_range(const Maps& maps, const float* map, const float* points, int64_t count,
+                  float* out) {
+  Tile tile;
+  for (int64_t begin = 0; begin < count; begin += TILE) {
+    const int64_t size = std::min(TILE, count - begin);
+    tile.prepare(points + 2 * begin, size, maps.height, maps.width);
+    for (int64_t i = 0; i < size; ++i) {
+      float sum = 0.0f;
+      for (int c = 0; c < 4; ++c) {
+        const int32_t index = tile.index[c][i];
+        sum += index < 0 ? 0.0f : tile.weight[c][i] * map[index];
+      }
+      out[begin + i] = sum;
+    }
+  }
+}
+
+void scatter_map(const Maps& maps, const float* points, const float* grad_out, float* grad_map) {
+  Tile tile;
+  for (int64_t begin = 0; begin < maps.P; begin += TILE) {
+    const int64_t size = std::min(TILE, maps.P - begin);
+    tile.prepare(points + 2 * begin, size, maps.height, maps.width);
+    for (int64_t i = 0; i < size; ++i) {
+      for (int c = 0; c < 4; ++c) {
+        const int32_t index = tile.index[c][i];
+        if (index >= 0) grad_map[index] += tile.weight[c][i] * grad_out[begin + i];
+      }
+    }
+  }
+}
+
+// The bits of a non-negative float order like its value; NaN comes after infinity.
+void to_keys(const float* values, int64_t count, uint32_t* keys) {
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    keys[i] = bits & 0x7fffffffu;
+  }
+}
+
+// The k-th smallest key (k >= 1) by three rounds of counting, 11 + 10 + 10 bits: linear time for
+// any input. `smaller` receives the number of keys below it.
+uint32_t kth_smallest(const std::vector<uint32_t>& keys, int64_t k, int64_t* smaller) {
+  constexpr int SHIFTS[3] = {20, 10, 0};
+  constexpr uint32_t BITS[3] = {11, 10, 10};
+  uint32_t prefix = 0, known = 0;  // `known` masks the bits of `prefix` that are settled
+  *smaller = 0;
+  for (int round = 0; round < 3; ++round) {
+    const uint32_t mask = (1u << BITS[round]) - 1;
+    int64_t count[2048] = {};
+    for (const uint32_t key : keys) {
+      if ((key & known) == prefix) ++count[key >> SHIFTS[round] & mask];
+    }
+    uint32_t bin = 0;
+    while (*smaller + count[bin] < k) *smaller += count[bin++];
+    prefix |= bin << SHIFTS[round];
+    known |= mask << SHIFTS[round];
+  }
+  return prefix;
+}
+
+void select_points(const std::vector<uint32_t>& keys, int64_t k, const float* points, float* out) {
+  int64_t smaller;
+  const uint32_t limit = kth_smallest(keys, k, &smaller);
+  int64_t ties = k - smaller;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i] > limit || (keys[i] == limit && ties-- <= 0)) continue;
+    *out++ = points[2 * i];
+    *out++ = points[2 * i + 1];
+  }
+}
+
+}  // namespace
+}  // namespace unimask
+
+extern "C" {
+
+// sizes: M, height, width, P, points_stride.
+void unimask_sample_maps_forward(const int64_t* sizes, const float* maps, const float* points,
+                                 float* out, int threads) {
+  const unimask::Maps p{sizes[0], sizes[1], sizes[2], sizes[3], points, sizes[4]};
+  unimask::parallel_for(p.M, 1, threads, [&](int64_t first, int64_t last) {
+    for (int64_t m = first; m < last; ++m)
+      unimask::sample_range(p, maps + m * p.height * p.width, p.points_of(m), p.P, out + m * p.P);
+  });
+}
+
+// grad_maps must be zero on entry.
+void unimask_sample_maps_backward(const int64_t* sizes, const float* grad_out, const float* points,
+                                  float* grad_maps, int threads) {
+  const unimask::Maps p{sizes[0], sizes[1], sizes[2], sizes[3], points, sizes[4]};
+  unimask::parallel_for(p.M, 1, threads, [&](int64_t first, int64_t last) {
+    for (int64_t m = first; m < last; ++m)
+      unimask::scatter_map(p, p.points_of(m), grad_out + m * p.P,
+                           grad_maps + m * p.height * p.width);
+  });
+}
+
+// out (M,k,2): the k points of each map with the smallest |value|, in the order given. 1 <= k <= P.
+void unimask_uncertain_points(const int64_t* sizes, int64_t k, const float* maps,
+                              const float* points, float* out, int threads) {
+  const unimask::Maps p{sizes[0], sizes[1], sizes[2], sizes[3], points, sizes[4]};
+  unimask::parallel_for(p.M, 1, threads, [&](int64_t first, int64_t last) {
+    std::vector<float> values(p.P);
+    std::vector<uint32_t> keys(p.P);
+    for (int64_t m = first; m < last; ++m) {
+      unimask::sample_range(p, maps + m * p.height * p.width, p.points_of(m), p.P, values.data());
+      unimask::to_keys(values.data(), p.P, keys.data());
+      unimask::select_points(keys, k, p.points_of(m), out + m * k * 2);
+    }
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,419 @@
+"""Optional compiled CPU kernels: deformable attention, point sampling, matching statistics.
+
+The C++ sources in ``csrc`` know neither Python nor torch: they are compiled on first use with the
+machine's own compiler (a few seconds), cached per user, and called through ctypes. So neither
+Python's headers nor ninja are needed, and one build serves every torch version.
+
+Where there is no compiler, :func:`load` gives None after one warning line and :func:`supports` is
+False; callers then take their plain torch path, which computes the same numbers.
+
+Environment: ``UNIMASK_NATIVE=0`` switches the kernels off, ``CXX`` names the compiler,
+``UNIMASK_CACHE`` (else ``XDG_CACHE_HOME``/unimask, else ~/.cache/unimask) is where builds are kept.
+
+Shapes: B images, S value rows, H heads, D channels per head, Q queries, L levels, P points,
+M maps, R rows of logits, N targets.
+"""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = [
+    'load', 'supports', 'ms_deform_attn', 'sample_maps', 'uncertain_points', 'pair_statistics',
+]
+
+SOURCES = Path(__file__).parent / 'csrc'
+# Not -ffast-math: infinities and NaN must keep their meaning.
+FLAGS = ('-std=c++17', '-O3', '-march=native', '-fno-math-errno', '-fno-trapping-math', '-fopenmp',
+         '-fPIC', '-shared', '-Wno-psabi')
+BUILD_TIMEOUT = 120.0  # seconds
+_LOCK = threading.Lock()
+
+
+class BuildError(RuntimeError):
+    """The kernels cannot be built or loaded here; the message says why."""
+
+
+# ---------------------------------------------------------------------------------------- building
+
+def load() -> ctypes.CDLL | None:
+    """The compiled kernels, built on the first call; None where they are off or cannot be had."""
+    with _LOCK:
+        return _load_once()
+
+
+@functools.lru_cache(maxsize=1)
+def _load_once() -> ctypes.CDLL | None:
+    if os.environ.get('UNIMASK_NATIVE', '1') == '0':
+        return None
+    try:
+        return _open(_build())
+    except (BuildError, OSError) as error:
+        logging.getLogger('unimask').warning(
+            'the compiled CPU kernels are not used, plain PyTorch is (slower, same results): %s',
+            ' '.join(str(error).split()))
+        return None
+
+
+def _build() -> Path:
+    """Path of the library for these sources, this compiler and this CPU; built where missing."""
+    compiler = _compiler()
+    sources = sorted(SOURCES.glob('*.cpp'))
+    if not sources:
+        raise BuildError(f'no C++ sources in {SOURCES}; reinstall unimask')
+    library = _cache_folder() / f'native-{_fingerprint(compiler)}' / 'unimask_native.so'
+    if not library.exists():
+        library.parent.mkdir(exist_ok=True)
+        with _file_lock(library.parent / 'lock'):
+            if not library.exists():  # another process may have built it while we waited
+                _compile(compiler, sources, library)
+    return library
+
+
+def _compiler() -> list[str]:
+    return shlex.split(os.environ.get('CXX', 'c++'))
+
+
+def _compile(compiler: list[str], sources: Sequence[Path], library: Path) -> None:
+    # Under another name first: a build that is killed must not leave half a library.
+    partial = library.with_suffix('.partial')
+    command = [*compiler, *FLAGS, *map(str, sources), '-o', str(partial), *_openmp_library()]
+    result = _run(command)
+    if result.returncode:
+        lines = [line for line in result.stdout.splitlines() if 'error' in line.lower()]
+        reason = (lines or result.stdout.splitlines() or ['no message'])[0]
+        raise BuildError(f'{compiler[0]} failed with exit status {result.returncode}: {reason}')
+    os.replace(partial, library)
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess:
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors='replace', timeout=BUILD_TIMEOUT, check=False)
+    except FileNotFoundError:
+        raise BuildError(
+            f'no C++ compiler {command[0]!r}; install one (Debian: apt install g++) or set CXX'
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise BuildError(f'{command[0]} took longer than {BUILD_TIMEOUT:.0f} s') from None
+
+
+def _openmp_library() -> list[str]:
+    """torch's own OpenMP runtime, so that one pool of threads serves both; else the default one."""
+    folder = Path(torch.__file__).parent / 'lib'
+    return [str(path) for path in sorted(folder.glob('libgomp*.so*'))[:1]]
+
+
+def _fingerprint(compiler: list[str]) -> str:
+    version = _run([*compiler, '--version']).stdout
+    parts = [version, _cpu_signature(), *FLAGS, *_openmp_library()]
+    parts += [path.read_text(encoding='utf-8') for path in sorted(SOURCES.iterdir())]
+    return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
+
+
+def _cpu_signature() -> str:
+    """Names the instruction set: a home folder may be shared by unlike machines."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        lines = []
+    wanted = ('model name', 'flags', 'Features', 'CPU part')
+    return '\n'.join([platform.machine(), *sorted({x for x in lines if x.startswith(wanted)})])
+
+
+def _cache_folder() -> Path:
+    named = os.environ.get('UNIMASK_CACHE')
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    folder = Path(named) if named else Path(base) / 'unimask'
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    return folder if writable else _private_temporary_folder()
+
+
+def _private_temporary_folder() -> Path:
+    """For users without a writable home. Code is loaded from it, so it must be theirs alone."""
+    folder = Path(tempfile.gettempdir()) / f'unimask-{os.getuid()}'
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise BuildError(f'{folder} belongs to somebody else; set UNIMASK_CACHE to a folder of yours')
+    return folder
+
+
+class _file_lock:
+    """Context in which no other process builds; released by the system if the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        try:
+            import fcntl
+        except ImportError:
+            raise BuildError('only POSIX systems are supported') from None
+        self.file = open(self.path, 'w', encoding='utf-8')
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    pointer, integer, count = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    signatures = {
+        'unimask_ms_deform_attn_forward': [pointer] * 6 + [integer],
+        'unimask_ms_deform_attn_backward': [pointer] * 9 + [integer],
+        'unimask_sample_maps_forward': [pointer] * 4 + [integer],
+        'unimask_sample_maps_backward': [pointer] * 4 + [integer],
+        'unimask_uncertain_points': [pointer, count, pointer, pointer, pointer, integer],
+        'unimask_pair_statistics': [pointer] * 7 + [integer],
+    }
+    for name, arguments in signatures.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, None
+    return library
+
+
+# ----------------------------------------------------------------------------------------- calling
+
+def supports(*tensors: Tensor) -> bool:
+    """Whether the kernels can be had and can take these tensors (plain CPU tensors, at most 32 bit).
+
+    False while torch traces, compiles or exports: those need operators they know.
+    """
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return False
+    return all(_is_plain(tensor) for tensor in tensors) and load() is not None
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return (type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device.type == 'cpu'
+            and tensor.layout == torch.strided and tensor.dtype in _DTYPES)
+
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def _library() -> ctypes.CDLL:
+    library = load()
+    if library is None:
+        raise RuntimeError('the compiled CPU kernels are not available; ask native.supports() first')
+    return library
+
+
+def _float32(name: str, tensor: Tensor) -> Tensor:
+    """The tensor as float32 (half precision, as under autocast, is widened), or an error."""
+    if tensor.device.type != 'cpu' or tensor.dtype not in _DTYPES:
+        raise TypeError(f'{name} must be a float32 (or bfloat16, float16) tensor on the CPU, '
+                        f'not {tensor.dtype} on {tensor.device}')
+    return tensor.float()
+
+
+def _check_shape(name: str, tensor: Tensor, expected: Sequence[int | None], legend: str) -> None:
+    fits = tensor.dim() == len(expected) and all(
+        want is None or want == have for want, have in zip(expected, tensor.shape))
+    if not fits:
+        want = ', '.join('any' if size is None else str(size) for size in expected)
+        raise ValueError(f'{name} {legend} must have shape ({want}), not {tuple(tensor.shape)}')
+
+
+def _integers(*values: int) -> ctypes.Array:
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+def _call(name: str, *arguments: ctypes.Array | Tensor | int) -> None:
+    """Runs a kernel. Tensors must be contiguous; they are kept alive until it returns."""
+    raw = [x.data_ptr() if isinstance(x, Tensor) else x for x in arguments]
+    getattr(_library(), f'unimask_{name}')(*raw, torch.get_num_threads())
+
+
+# ---------------------------------------------------------------------------- deformable attention
+
+class _MSDeformAttn(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, value, shapes, locations, weights):
+        value, locations, weights = value.contiguous(), locations.contiguous(), weights.contiguous()
+        batch, rows, heads, channels = value.shape
+        _, queries, _, levels, points, _ = locations.shape
+        sizes = _integers(batch, rows, heads, channels, queries, levels, points)
+        shapes = _integers(*(side for shape in shapes for side in shape))
+        out = value.new_empty(batch, queries, heads * channels)
+        _call('ms_deform_attn_forward', sizes, shapes, value, locations, weights, out)
+        ctx.save_for_backward(value, locations, weights)
+        ctx.sizes, ctx.shapes = sizes, shapes
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out):
+        inputs = ctx.saved_tensors
+        value, locations, weights = inputs
+        grads = torch.zeros_like(value), torch.empty_like(locations), torch.empty_like(weights)
+        _call('ms_deform_attn_backward', ctx.sizes, ctx.shapes, grad_out.contiguous(), *inputs,
+              *grads)
+        return grads[0], None, grads[1], grads[2]
+
+
+def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor,
+                   weights: Tensor) -> Tensor:
+    """Multi-scale deformable attention (Zhu et al. 2021, eq. 3), differentiable once.
+
+    Each query sums bilinear samples of the value maps (zeros outside, align_corners False).
+
+    Args:
+        value: (B,S,H,D) with S = sum of h*w, the levels one after the other.
+        shapes: (h, w) of each of the L levels, each at least 1.
+        locations: (B,Q,H,L,P,2) as x,y in [0,1]; what touches no pixel, also inf and NaN, counts 0.
+        weights: (B,Q,H,L,P).
+
+    Returns:
+        (B,Q,H*D) float32.
+
+    Raises:
+        TypeError: for tensors that are not floating point of at most 32 bit on the CPU.
+        ValueError: for shapes that do not fit together.
+    """
+    shapes = [(int(height), int(width)) for height, width in shapes]
+    value = _float32('value', value)
+    locations, weights = _float32('locations', locations), _float32('weights', weights)
+    _check_shape('value', value, (None,) * 4, '(B,S,H,D)')
+    batch, rows, heads, _ = value.shape
+    if not shapes or min(map(min, shapes)) < 1 or sum(h * w for h, w in shapes) != rows:
+        raise ValueError(f'the level shapes {shapes} do not add up to the {rows} rows of value')
+    _check_shape('locations', locations, (batch, None, heads, len(shapes), None, 2),
+                 '(B,Q,H,L,P,2)')
+    _check_shape('weights', weights, locations.shape[:-1], '(B,Q,H,L,P)')
+    return _MSDeformAttn.apply(value, shapes, locations, weights)
+
+
+# ------------------------------------------------------------------------------------------ points
+
+def _map_sizes(maps: Tensor, points: Tensor) -> tuple[ctypes.Array, Tensor]:
+    """Sizes for the kernels, and the points laid out so (points shared by all maps stay shared)."""
+    shared = points.stride(0) == 0 and points[:1].is_contiguous()
+    points = points if shared else points.contiguous()
+    return _integers(*maps.shape, points.shape[1], 0 if shared else points.shape[1] * 2), points
+
+
+class _SampleMaps(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, maps, points):
+        maps = maps.contiguous()
+        sizes, points = _map_sizes(maps, points)
+        out = maps.new_empty(points.shape[:2])
+        _call('sample_maps_forward', sizes, maps, points, out)
+        ctx.save_for_backward(points)
+        ctx.sizes, ctx.shape = sizes, maps.shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out):
+        points, = ctx.saved_tensors
+        grad_maps = grad_out.new_zeros(ctx.shape)
+        _call('sample_maps_backward', ctx.sizes, grad_out.contiguous(), points, grad_maps)
+        return grad_maps, None
+
+
+def _check_maps(maps: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    maps, points = _float32('maps', maps), _float32('points', points)
+    _check_shape('maps', maps, (None,) * 3, '(M,h,w)')
+    _check_shape('points', points, (maps.shape[0], None, 2), '(M,P,2)')
+    if maps.shape[0] and maps[0].numel() == 0:
+        raise ValueError(f'maps (M,h,w) must have pixels, not shape {tuple(maps.shape)}')
+    if maps.shape[1] * maps.shape[2] >= 2 ** 31:
+        raise ValueError(f'maps (M,h,w) are too large: {tuple(maps.shape)}')
+    return maps, points
+
+
+def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples of each map at its own points, differentiable once w.r.t. the maps.
+
+    Args:
+        maps: (M,h,w).
+        points: (M,P,2) as x,y in [0,1]; zeros outside, align_corners False. May be one row
+            expanded to M. Points get no gradient.
+
+    Returns:
+        (M,P) float32.
+
+    Raises:
+        TypeError, ValueError: see :func:`ms_deform_attn`.
+    """
+    maps, points = _check_maps(maps, points)
+    return _SampleMaps.apply(maps, points.detach())
+
+
+@torch.no_grad()
+def uncertain_points(maps: Tensor, points: Tensor, k: int) -> Tensor:
+    """The k points of each row where the map's sampled logit is closest to 0, without gradient.
+
+    They keep their order. Equal ones: the first wins. NaN counts as the most certain of all.
+
+    Args:
+        maps: (M,h,w) logits.
+        points: (M,P,2) as x,y in [0,1].
+        k: number of points to keep, 0 <= k <= P.
+
+    Returns:
+        (M,k,2) float32.
+
+    Raises:
+        TypeError, ValueError: see :func:`ms_deform_attn`.
+    """
+    maps, points = _check_maps(maps, points)
+    if not 0 <= k <= points.shape[1]:
+        raise ValueError(f'k={k} of {points.shape[1]} points cannot be chosen')
+    out = maps.new_empty(maps.shape[0], k, 2)
+    if out.numel():
+        maps = maps.contiguous()
+        sizes, points = _map_sizes(maps, points)
+        _call('uncertain_points', sizes, k, maps, points, out)
+    return out
+
+
+# ---------------------------------------------------------------------------------------- matching
+
+@torch.no_grad()
+def pair_statistics(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What mask costs need of logits x against targets t, in one pass, without gradient.
+
+    Args:
+        logits: x (R,P).
+        targets: t (N,P).
+
+    Returns:
+        sum of softplus(x) (R,), sum of sigmoid(x) (R,), x t^T (R,N), sigmoid(x) t^T (R,N).
+
+    Raises:
+        TypeError, ValueError: see :func:`ms_deform_attn`.
+    """
+    logits, targets = _float32('logits', logits), _float32('targets', targets)
+    _check_shape('logits', logits, (None, None), '(R,P)')
+    _check_shape('targets', targets, (None, logits.shape[1]), '(N,P)')
+    logits, targets = logits.contiguous(), targets.contiguous()
+    rows, count = logits.shape[0], targets.shape[0]
+    sums = logits.new_empty(2, rows)
+    dots = logits.new_empty(2, rows, count)
+    _call('pair_statistics', _integers(rows, count, logits.shape[1]), logits, targets, *sums, *dots)
+    return sums[0], sums[1], dots[0], dots[1]
