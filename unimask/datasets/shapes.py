@@ -7,7 +7,7 @@ Layout below the root, ``{split}`` being ``train`` or ``val``::
     annotations/panoptic_{split}.json       COCO panoptic (things and stuff)
     annotations/panoptic_{split}/000001.png segment id = R + 256 G + 65536 B, 0 = void
     annotations/instances_{split}.json      COCO instances (things), visible masks as RLE
-    annotations/semantic_{split}/000001.png index in ``ShapesDataset.METAINFO['classes']``, 255 = void
+    annotations/semantic_{split}/000001.png index of the class, 255 = void
 """
 
 import json
@@ -20,10 +20,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmdet.datasets import CocoDataset, CocoPanopticDataset
-from mmseg.datasets import BaseSegDataset
 from pycocotools import mask as rle
 
+from unimask.datasets.instance import InstanceDataset
+from unimask.datasets.panoptic import PanopticDataset
+from unimask.datasets.semantic import SemanticDataset
 from unimask.datasets.shapes_scene import STUFF, THINGS, VOID, Scene, draw_scene
 from unimask.registry import DATASETS
 
@@ -48,21 +49,21 @@ PALETTE = [(230, 70, 70), (70, 120, 240), (240, 200, 50), (200, 80, 220), (250, 
 
 
 @DATASETS.register_module()
-class ShapesDataset(CocoPanopticDataset):
+class ShapesDataset(PanopticDataset):
     """Shapes with panoptic annotation: things and stuff."""
 
     METAINFO = dict(classes=CLASSES, thing_classes=THINGS, stuff_classes=STUFF, palette=PALETTE)
 
 
 @DATASETS.register_module()
-class ShapesInstanceDataset(CocoDataset):
+class ShapesInstanceDataset(InstanceDataset):
     """Shapes with instance annotation: things only."""
 
     METAINFO = dict(classes=THINGS, thing_classes=THINGS, palette=PALETTE[:len(THINGS)])
 
 
 @DATASETS.register_module()
-class ShapesSemanticDataset(BaseSegDataset):
+class ShapesSemanticDataset(SemanticDataset):
     """Shapes with semantic annotation: a class per pixel, of things and stuff."""
 
     METAINFO = dict(classes=CLASSES, thing_classes=(), palette=PALETTE)
@@ -228,7 +229,8 @@ def _segments(scene: Scene) -> list[dict]:
 def _instances(scene: Scene, segments: list[dict], image_id: int, first_id: int) -> list[dict]:
     """COCO instance annotations of the things of a scene, numbered from ``first_id``."""
     annotations = []
-    for number, (name, segment) in enumerate(zip(scene.classes, segments), VOID + 1):
+    pairs = zip(scene.classes, segments, strict=True)
+    for number, (name, segment) in enumerate(pairs, VOID + 1):
         if name not in THINGS:
             continue
         code = rle.encode(np.asfortranarray(scene.segment_map == number, dtype=np.uint8))

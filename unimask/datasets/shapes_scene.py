@@ -34,8 +34,9 @@ _STUFF_LOOKS = {
     'sand': ((22, 110, 205), (17, 90, 175), (25, 50, 190)),
     'wall': ((6, 140, 150), (15, 60, 160), (110, 20, 140)),
 }
-_THING_HUES = dict(zip(THINGS, (0, 30, 60, 90, 120, 150)))
-_THING_TEXTURES = dict(zip(THINGS, ('plain', 'stripes', 'dots', 'checks', 'plain', 'speckles')))
+_THING_HUES = dict(zip(THINGS, (0, 30, 60, 90, 120, 150), strict=True))
+_THING_TEXTURES = dict(zip(
+    THINGS, ('plain', 'stripes', 'dots', 'checks', 'plain', 'speckles'), strict=True))
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ def _speckles(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 Pattern = Callable[[np.random.Generator, int, int], np.ndarray]
-_STUFF_PATTERNS: dict[str, Pattern] = dict(zip(STUFF, (_sky, _grass, _water, _sand, _wall)))
+_STUFF_PATTERNS: dict[str, Pattern] = dict(
+    sky=_sky, grass=_grass, water=_water, sand=_sand, wall=_wall)
 _THING_PATTERNS: dict[str, Pattern] = dict(
     plain=_plain, stripes=_stripes, dots=_dots, checks=_checks, speckles=_speckles)
 

@@ -1,1 +1,13 @@
-"""TODO"""
+"""Pictures of images, truths and predictions."""
+
+from unimask.visualization.drawing import (
+    draw_instances,
+    draw_panoptic,
+    draw_semantic,
+    side_by_side,
+)
+from unimask.visualization.visualizer import UniversalVisualizer
+
+__all__ = [
+    'UniversalVisualizer', 'draw_instances', 'draw_panoptic', 'draw_semantic', 'side_by_side',
+]

@@ -1,0 +1,303 @@
+"""The built-in Shapes dataset."""
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+
+from unimask.datasets import shapes
+from unimask.datasets.shapes import CLASSES, MANIFEST, ShapesSpec, make_shapes
+from unimask.datasets.shapes_scene import (
+    EMPTY_SCENES,
+    MIN_STUFF,
+    STUFF,
+    THINGS,
+    VOID,
+    draw_scene,
+)
+from unimask.registry import DATASETS
+
+SIZE = 64
+COUNTS = dict(num_train=6, num_val=3)
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('data') / 'shapes'
+    assert make_shapes(folder, **COUNTS, size=SIZE, seed=3)
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob('*')) if path.is_file()}
+
+
+def read_ids(root: Path, split: str, file_name: str) -> np.ndarray:
+    png = cv2.imread(str(root / f'annotations/panoptic_{split}' / file_name)).astype(np.int64)
+    return png[..., 2] + 256 * png[..., 1] + 65536 * png[..., 0]
+
+
+def load(root: Path, name: str) -> dict:
+    return json.loads((root / 'annotations' / f'{name}.json').read_text())
+
+
+# ---- scenes ----------------------------------------------------------------------------------
+
+def scene(index: int, size: int = SIZE):
+    return draw_scene(np.random.default_rng((0, 0, index)), size)
+
+
+def test_scene_depends_on_its_seed_only():
+    first, again, other = scene(1), scene(1), scene(2)
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.segment_map, again.segment_map)
+    assert first.image.shape != other.image.shape or not np.array_equal(first.image, other.image)
+
+
+def test_scene_numbers_its_segments_without_gaps():
+    for index in range(20):
+        drawn = scene(index)
+        numbers = np.unique(drawn.segment_map)
+        assert numbers[numbers != VOID].tolist() == list(range(1, len(drawn.classes) + 1))
+        assert max(drawn.segment_map.shape) == SIZE
+        assert drawn.image.shape == (*drawn.segment_map.shape, 3)
+        stuff = [name for name in drawn.classes if name in STUFF]
+        assert len(stuff) == len(set(stuff))
+        for name in stuff:
+            area = np.count_nonzero(drawn.segment_map == drawn.classes.index(name) + 1)
+            assert area >= MIN_STUFF * drawn.segment_map.size
+
+
+def test_scenes_are_varied():
+    scenes = [scene(index) for index in range(150)]
+    things = [sum(name in THINGS for name in drawn.classes) for drawn in scenes]
+    assert {name for drawn in scenes for name in drawn.classes} == set(CLASSES)
+    assert 0.01 < np.mean([count == 0 for count in things]) < 4 * EMPTY_SCENES
+    assert 3 < np.mean(things) < 6 and max(things) >= 6
+    void = np.array([np.mean(drawn.segment_map == VOID) for drawn in scenes])
+    assert (void == 0).any() and (void > 0).any() and void.mean() < 0.05
+
+
+def test_colour_alone_does_not_tell_the_class():
+    """A nearest-mean classifier of the mean colour stays far below the shapes' own certainty."""
+    colours, labels = [], []
+    for index in range(120):
+        drawn = scene(index, 96)
+        for number, name in enumerate(drawn.classes, 1):
+            if name in THINGS:
+                colours.append(drawn.image[drawn.segment_map == number].mean(0))
+                labels.append(THINGS.index(name))
+    colours, labels = np.array(colours), np.array(labels)
+    half = len(labels) // 2
+    means = np.stack([colours[:half][labels[:half] == label].mean(0)
+                      for label in range(len(THINGS))])
+    nearest = np.linalg.norm(colours[half:, None] - means, axis=-1).argmin(1)
+    accuracy = np.mean(nearest == labels[half:])
+    assert 1.2 / len(THINGS) < accuracy < 0.7
+
+
+def test_things_occlude_each_other():
+    touching = 0
+    for index in range(30):
+        drawn = scene(index)
+        is_thing = np.array([False, *[name in THINGS for name in drawn.classes]])
+        left, right = drawn.segment_map[:, :-1], drawn.segment_map[:, 1:]
+        touching += bool((is_thing[left] & is_thing[right] & (left != right)).any())
+    assert touching > 10
+
+
+# ---- files -----------------------------------------------------------------------------------
+
+def test_same_parameters_give_the_same_bytes(root, tmp_path):
+    make_shapes(tmp_path / 'again', **COUNTS, size=SIZE, seed=3)
+    assert digests(tmp_path / 'again') == digests(root)
+
+
+def test_another_seed_gives_other_pictures(root, tmp_path):
+    make_shapes(tmp_path / 'other', **COUNTS, size=SIZE, seed=4)
+    ours, theirs = digests(root), digests(tmp_path / 'other')
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] != theirs[name] for name in ours if name.endswith('.jpg'))
+
+
+def test_scenes_do_not_depend_on_how_many_there_are(root, tmp_path):
+    make_shapes(tmp_path / 'fewer', num_train=2, num_val=1, size=SIZE, seed=3)
+    ours, fewer = digests(root), digests(tmp_path / 'fewer')
+    pictures = [name for name in fewer if not name.endswith('.json')]
+    assert len(pictures) == 3 * 3
+    assert all(ours[name] == fewer[name] for name in pictures)
+
+
+def test_train_and_val_differ(root):
+    files = digests(root)
+    train = {value for name, value in files.items() if name.startswith('images/train/')}
+    val = {value for name, value in files.items() if name.startswith('images/val/')}
+    assert len(train) == COUNTS['num_train'] and len(val) == COUNTS['num_val']
+    assert not train & val
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_panoptic_png_and_json_agree(root, split):
+    document = load(root, f'panoptic_{split}')
+    images = {image['id']: image for image in document['images']}
+    assert len(images) == len(document['annotations']) == COUNTS[f'num_{split}']
+    for annotation in document['annotations']:
+        ids = read_ids(root, split, annotation['file_name'])
+        image = images[annotation['image_id']]
+        assert ids.shape == (image['height'], image['width'])
+        assert set(np.unique(ids)) - {0} == {s['id'] for s in annotation['segments_info']}
+        for segment in annotation['segments_info']:
+            rows, columns = np.nonzero(ids == segment['id'])
+            assert segment['area'] == len(rows)
+            assert segment['bbox'] == [columns.min(), rows.min(), np.ptp(columns) + 1,
+                                       np.ptp(rows) + 1]
+            assert segment['iscrowd'] == 0
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_semantic_png_agrees_with_panoptic(root, split):
+    document = load(root, f'panoptic_{split}')
+    names = {category['id']: category['name'] for category in document['categories']}
+    for annotation in document['annotations']:
+        ids = read_ids(root, split, annotation['file_name'])
+        expected = np.full(ids.shape, 255, np.uint8)
+        for segment in annotation['segments_info']:
+            expected[ids == segment['id']] = CLASSES.index(names[segment['category_id']])
+        path = root / f'annotations/semantic_{split}' / annotation['file_name']
+        assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), expected)
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_pycocotools_reads_the_instances(root, split):
+    coco = COCO(root / 'annotations' / f'instances_{split}.json')
+    panoptic = {a['image_id']: a for a in load(root, f'panoptic_{split}')['annotations']}
+    things = {category['id'] for category in coco.loadCats(coco.getCatIds())}
+    assert len(things) == len(THINGS)
+    for image_id in coco.getImgIds():
+        ids = read_ids(root, split, panoptic[image_id]['file_name'])
+        segments = [s for s in panoptic[image_id]['segments_info'] if s['category_id'] in things]
+        annotations = coco.loadAnns(coco.getAnnIds(imgIds=image_id))
+        assert len(annotations) == len(segments)
+        for annotation, segment in zip(annotations, segments, strict=True):
+            assert np.array_equal(coco.annToMask(annotation) > 0, ids == segment['id'])
+            assert annotation['category_id'] == segment['category_id']
+            assert annotation['area'] == segment['area'] == rle.area(annotation['segmentation'])
+            assert annotation['bbox'] == rle.toBbox(annotation['segmentation']).tolist()
+
+
+# ---- skipping and rebuilding -----------------------------------------------------------------
+
+def test_second_call_does_nothing(tmp_path):
+    folder = tmp_path / 'shapes'
+    assert make_shapes(folder, num_train=1, num_val=1, size=48)
+    marker = folder / 'images/train/000001.jpg'
+    marker.write_bytes(b'untouched')
+    assert not make_shapes(folder, num_train=1, num_val=1, size=48)
+    assert marker.read_bytes() == b'untouched'
+
+
+@pytest.mark.parametrize('changed', [dict(seed=1), dict(size=56), dict(num_train=2)])
+def test_other_parameters_rebuild(tmp_path, changed):
+    folder = tmp_path / 'shapes'
+    parameters = dict(num_train=1, num_val=1, size=48, seed=0)
+    make_shapes(folder, **parameters)
+    (folder / 'images/train/stale.jpg').write_bytes(b'')
+    assert make_shapes(folder, **parameters | changed)
+    assert json.loads((folder / MANIFEST).read_text()) == asdict(
+        ShapesSpec(**parameters | changed))
+    assert not (folder / 'images/train/stale.jpg').exists()
+    assert [path.name for path in tmp_path.iterdir()] == ['shapes']
+
+
+def test_foreign_folder_is_left_alone(tmp_path):
+    (tmp_path / 'photo.jpg').write_bytes(b'precious')
+    with pytest.raises(FileExistsError, match='not a Shapes dataset'):
+        make_shapes(tmp_path, num_train=1, num_val=1, size=48)
+    assert [path.name for path in tmp_path.iterdir()] == ['photo.jpg']
+
+
+def test_interruption_leaves_the_old_dataset_and_no_rubbish(tmp_path):
+    folder = tmp_path / 'shapes'
+    make_shapes(folder, num_train=1, num_val=1, size=48)
+    before = digests(folder)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_shapes(folder, num_train=3, num_val=1, size=48, progress=interrupt)
+    assert digests(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ['shapes']
+
+
+@pytest.mark.parametrize('name, value', [('size', 8), ('num_train', -1), ('seed', -1)])
+def test_numbers_out_of_range_are_named(tmp_path, name, value):
+    with pytest.raises(ValueError, match=f'{name} is {value}'):
+        make_shapes(tmp_path / 'shapes', **{name: value})
+
+
+def test_progress_counts_every_scene(tmp_path):
+    calls = []
+    make_shapes(tmp_path / 'shapes', num_train=2, num_val=1, size=48,
+                progress=lambda: calls.append(1))
+    assert len(calls) == 3
+
+
+# ---- dataset classes and the command -----------------------------------------------------------
+
+def test_panoptic_dataset(root):
+    dataset = DATASETS.build(dict(
+        type='ShapesDataset', data_root=str(root), ann_file='annotations/panoptic_train.json',
+        data_prefix=dict(img='images/train', seg='annotations/panoptic_train'), pipeline=[]))
+    assert dataset.metainfo['classes'] == CLASSES and len(dataset) == COUNTS['num_train']
+    document = load(root, 'panoptic_train')
+    names = {category['id']: category['name'] for category in document['categories']}
+    for index, annotation in enumerate(document['annotations']):
+        info = dataset.get_data_info(index)
+        assert Path(info['img_path']).is_file() and Path(info['seg_map_path']).is_file()
+        expected = [names[s['category_id']] for s in annotation['segments_info']]
+        assert [CLASSES[s['category']] for s in info['segments_info']] == expected
+
+
+def test_instance_dataset(root):
+    dataset = DATASETS.build(dict(
+        type='ShapesInstanceDataset', data_root=str(root),
+        ann_file='annotations/instances_val.json', data_prefix=dict(img='images/val'),
+        test_mode=True, pipeline=[]))
+    annotations = load(root, 'instances_val')['annotations']
+    labels = [i['bbox_label'] for item in map(dataset.get_data_info, range(len(dataset)))
+              for i in item['instances']]
+    assert labels == [annotation['category_id'] - 1 for annotation in annotations]
+    assert dataset.metainfo['classes'] == THINGS
+
+
+def test_semantic_dataset(root):
+    dataset = DATASETS.build(dict(
+        type='ShapesSemanticDataset', data_root=str(root),
+        data_prefix=dict(img_path='images/val', seg_map_path='annotations/semantic_val'),
+        pipeline=[]))
+    assert len(dataset) == COUNTS['num_val']
+    assert all(Path(dataset.get_data_info(i)['seg_map_path']).is_file() for i in range(3))
+
+
+@pytest.mark.parametrize('arguments, code, text', [
+    (['--num-train', '1', '--num-val', '1', '--size', '48'], 0, 'made'),
+    (['--size', '1'], 1, 'size is 1'),
+])
+def test_command(repo, tmp_path, capsys, arguments, code, text):
+    path = repo / 'tools/dataset_converters/make_shapes.py'
+    spec = importlib.util.spec_from_file_location('make_shapes_tool', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.main([str(tmp_path / 'shapes'), *arguments]) == code
+    captured = capsys.readouterr()
+    assert text in captured.out + captured.err
+    assert (tmp_path / 'shapes' / shapes.MANIFEST).exists() == (code == 0)

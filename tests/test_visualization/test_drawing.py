@@ -1,0 +1,120 @@
+"""Painting of segmentations."""
+
+import numpy as np
+import pytest
+
+from unimask.structures.taxonomy import Taxonomy
+from unimask.visualization import draw_instances, draw_panoptic, draw_semantic, side_by_side
+from unimask.visualization.drawing import HATCH_COLOUR, SHADES, VOID_COLOUR
+
+TAXONOMY = Taxonomy(('cat', 'dog', 'sky'), (True, True, False),
+                    ((200, 40, 40), (40, 200, 40), (40, 40, 200)))
+GREY = np.full((60, 80, 3), 100, np.uint8)
+WHITE = [255, 255, 255]
+
+
+def mixed(colour, alpha: float, background: int = 100) -> list[int]:
+    return np.rint((1 - alpha) * background + alpha * np.array(colour)).astype(int).tolist()
+
+
+def box(top: int, left: int, bottom: int, right: int) -> np.ndarray:
+    mask = np.zeros(GREY.shape[:2], bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def is_hatched(pixels: np.ndarray) -> bool:
+    colours = {tuple(colour) for colour in pixels.reshape(-1, 3).tolist()}
+    return colours == {VOID_COLOUR, HATCH_COLOUR}
+
+
+@pytest.mark.parametrize('alpha', [0.5, 1.0])
+def test_panoptic_colours(alpha):
+    segment_map = np.zeros((60, 80), np.int32)
+    segment_map[:, 40:] = 1
+    segment_map[10:30, 50:70] = 2
+    picture = draw_panoptic(GREY, segment_map, [2, 0], TAXONOMY, alpha=alpha, captions=False)
+    assert picture[5, 75].tolist() == mixed((40, 40, 200), alpha)
+    assert picture[20, 60].tolist() == mixed((200, 40, 40), alpha)
+    assert is_hatched(picture[:, :40])
+    assert picture[10, 60].tolist() == WHITE  # things are outlined
+    assert picture[30, 40].tolist() == mixed((40, 40, 200), alpha)  # stuff is not
+    assert (GREY == 100).all()
+
+
+def test_things_of_a_class_get_different_shades():
+    segment_map = np.zeros((60, 80), np.int32)
+    segment_map[:, :40], segment_map[:, 40:] = 1, 2
+    picture = draw_panoptic(GREY, segment_map, [1, 1], TAXONOMY, alpha=1.0, captions=False)
+    assert picture[30, 20].tolist() == [40, 200, 40]
+    assert picture[30, 60].tolist() == [round(SHADES[1] * v) for v in (40, 200, 40)]
+
+
+def test_panoptic_without_segments_is_void():
+    picture = draw_panoptic(GREY, np.zeros((60, 80), np.int32), [], TAXONOMY)
+    assert is_hatched(picture)
+
+
+def test_better_instances_cover_worse_ones():
+    masks = np.stack([box(10, 10, 50, 50), box(20, 20, 40, 70)])
+    first = draw_instances(GREY, masks, [0, 1], TAXONOMY, scores=[0.9, 0.4], alpha=1.0,
+                           captions=False)
+    assert first[30, 30].tolist() == [200, 40, 40]
+    second = draw_instances(GREY, masks, [0, 1], TAXONOMY, scores=[0.4, 0.9], alpha=1.0,
+                            captions=False)
+    assert second[30, 30].tolist() == [40, 200, 40]
+    assert first[30, 60].tolist() == second[30, 60].tolist() == [40, 200, 40]
+    assert first[5, 5].tolist() == [100, 100, 100]
+
+
+def test_no_instances_leave_the_image():
+    masks = np.zeros((0, 60, 80), bool)
+    assert np.array_equal(draw_instances(GREY, masks, [], TAXONOMY, scores=[]), GREY)
+
+
+def test_holes_are_outlined():
+    mask = box(5, 5, 55, 55) & ~box(20, 20, 40, 40)
+    picture = draw_instances(GREY, mask[None], [0], TAXONOMY, captions=False)
+    assert picture[30, 19].tolist() == WHITE and picture[30, 30].tolist() == [100, 100, 100]
+
+
+def test_semantic_colours():
+    label_map = np.zeros((60, 80), np.uint8)
+    label_map[:, 40:] = 2
+    label_map[50:] = 255
+    picture = draw_semantic(GREY, label_map, TAXONOMY, alpha=0.5, captions=False)
+    assert picture[20, 20].tolist() == mixed((200, 40, 40), 0.5)
+    assert picture[20, 60].tolist() == mixed((40, 40, 200), 0.5)
+    assert is_hatched(picture[50:])
+
+
+def test_semantic_of_ignored_pixels_only():
+    assert is_hatched(draw_semantic(GREY, np.full((60, 80), 255), TAXONOMY))
+
+
+def test_captions_contrast_with_their_plate():
+    label_map = np.zeros((60, 80), np.int64)
+    for palette, ink in (((20, 20, 60), 255), ((240, 240, 200), 0)):
+        taxonomy = Taxonomy(('cat',), (True,), (palette,))
+        plain = draw_semantic(GREY, label_map, taxonomy, alpha=1.0, captions=False)
+        written = draw_semantic(GREY, label_map, taxonomy, alpha=1.0)
+        changed = written[(written != plain).any(-1)]
+        assert len(changed) > 10
+        assert abs(changed.astype(int) - ink).max(-1).min() < 40
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (3, 200), (200, 3), (7, 5)])
+def test_captions_fit_any_picture(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    assert draw_semantic(image, np.zeros(shape, int), TAXONOMY).shape == image.shape
+    panoptic = draw_panoptic(image, np.ones(shape, int), [0], TAXONOMY, scores=[0.5])
+    assert panoptic.shape == image.shape
+
+
+def test_side_by_side():
+    other = np.full_like(GREY, 7)
+    joined = side_by_side(dict(image=GREY, truth=other))
+    assert joined.shape[1] > 2 * 80 and joined.shape[0] > 60
+    assert np.array_equal(joined[-60:, :80], GREY) and np.array_equal(joined[-60:, -80:], other)
+    title = joined[:-60, :80]
+    assert (title < 128).any() and (title == 255).any()

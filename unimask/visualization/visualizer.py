@@ -1,0 +1,148 @@
+"""Side-by-side pictures of image, truth and prediction."""
+
+import mmcv
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmengine.dist import master_only
+from mmengine.structures import BaseDataElement
+from mmengine.visualization import Visualizer
+
+from unimask.registry import VISUALIZERS
+from unimask.structures.taxonomy import Taxonomy
+from unimask.visualization.drawing import (
+    ALPHA,
+    draw_instances,
+    draw_panoptic,
+    draw_semantic,
+    side_by_side,
+)
+from unimask.visualization.reading import (
+    FIELDS,
+    field_of,
+    instances_from,
+    panoptic_from,
+    resize_map,
+    semantic_from,
+)
+
+__all__ = ['UniversalVisualizer']
+
+TITLES = dict(gt='truth', pred='prediction')
+
+
+@VISUALIZERS.register_module()
+class UniversalVisualizer(Visualizer):
+    """Draws image, truth and prediction of any segmentation task beside each other.
+
+    Class names and colours come from ``dataset_meta``, which the runner sets.
+
+    Args:
+        name: Of this visualizer.
+        vis_backends: Configs of MMEngine's backends, which store pictures and scalars.
+        save_dir: Folder of the backends.
+        task: ``panoptic``, ``instance`` or ``semantic``. None takes the first of these that truth
+            and prediction have both, else the first that each of them has.
+        alpha: Opacity of the paint.
+        min_size: Smaller pictures are enlarged by a whole number until their longer edge has as
+            many pixels, so that names can be read.
+
+    Raises:
+        ValueError: If ``task`` is unknown.
+    """
+
+    def __init__(self, name: str = 'visualizer', *, vis_backends: list[dict] | None = None,
+                 save_dir: str | None = None, task: str | None = None, alpha: float = ALPHA,
+                 min_size: int = 400) -> None:
+        super().__init__(name=name, vis_backends=vis_backends, save_dir=save_dir)
+        if task not in (None, *FIELDS):
+            raise ValueError(f'UniversalVisualizer: task is {task!r}, '
+                             f'but must be one of {tuple(FIELDS)} or None')
+        self.task = task
+        self.alpha = alpha
+        self.min_size = min_size
+
+    @master_only
+    def add_datasample(self, name: str, image: np.ndarray,
+                       data_sample: DetDataSample | None = None, draw_gt: bool = True,
+                       draw_pred: bool = True, show: bool = False, wait_time: float = 0,
+                       out_file: str | None = None, pred_score_thr: float = 0.3,
+                       step: int = 0) -> None:
+        """Draw a data sample and store the picture. The signature is that of MMDetection.
+
+        Args:
+            name: Of the picture in the backends.
+            image: (h, w, 3) uint8, RGB.
+            data_sample: Truth and prediction, any part of which may be absent.
+            draw_gt: Whether the truth is drawn.
+            draw_pred: Whether the prediction is drawn.
+            show: Also open a window.
+            wait_time: Seconds that the window stays; 0 waits for a key.
+            out_file: File for the picture; without it the backends store it.
+            pred_score_thr: Instances with a lower score are left out.
+            step: Of the picture in the backends.
+        """
+        picture = self.draw(image, data_sample, draw_gt=draw_gt, draw_pred=draw_pred,
+                            min_score=pred_score_thr)
+        self.set_image(picture)
+        if show:
+            self.show(picture, win_name=name, wait_time=wait_time)
+        if out_file is not None:
+            mmcv.imwrite(picture[..., ::-1], str(out_file))
+        else:
+            self.add_image(name, picture, step)
+
+    def draw(self, image: np.ndarray, sample: DetDataSample | None, *, draw_gt: bool = True,
+             draw_pred: bool = True, min_score: float = 0.3) -> np.ndarray:
+        """Draw the panels ``image``, ``truth`` and ``prediction``, those that there are.
+
+        Args:
+            image: (h, w, 3), RGB.
+            sample: Truth and prediction.
+            draw_gt: Whether the truth is drawn.
+            draw_pred: Whether the prediction is drawn.
+            min_score: Instances with a lower score are left out.
+
+        Returns:
+            The picture, RGB uint8.
+        """
+        image = self._enlarge(np.clip(image, 0, 255).astype(np.uint8))
+        panels = dict(image=image)
+        sources = [s for s, wanted in (('gt', draw_gt), ('pred', draw_pred)) if wanted]
+        if sample is not None:
+            for source, task in self._tasks(sample, sources).items():
+                data = field_of(sample, source, task)
+                panels[TITLES[source]] = self._panel(image, task, data, min_score)
+        return side_by_side(panels)
+
+    def _tasks(self, sample: DetDataSample, sources: list[str]) -> dict[str, str]:
+        """The task to draw by source, of those sources that have anything to draw."""
+        allowed = FIELDS if self.task is None else (self.task,)
+        found = {s: [t for t in allowed if field_of(sample, s, t) is not None] for s in sources}
+        found = {source: tasks for source, tasks in found.items() if tasks}
+        common = [t for t in allowed if all(t in tasks for tasks in found.values())]
+        return {source: (common or tasks)[0] for source, tasks in found.items()}
+
+    def _panel(self, image: np.ndarray, task: str, data: BaseDataElement,
+               min_score: float) -> np.ndarray:
+        taxonomy, size = self._taxonomy(), image.shape[:2]
+        if task == 'panoptic':
+            panoptic = panoptic_from(data, taxonomy)
+            return draw_panoptic(image, resize_map(panoptic.segment_map, *size), panoptic.labels,
+                                 taxonomy, scores=panoptic.scores, alpha=self.alpha)
+        if task == 'semantic':
+            label_map = resize_map(semantic_from(data), *size)
+            return draw_semantic(image, label_map, taxonomy, alpha=self.alpha)
+        found = instances_from(data, min_score)
+        masks = np.array([resize_map(mask, *size) for mask in found.masks], bool)
+        return draw_instances(image, masks.reshape(-1, *size), found.labels, taxonomy,
+                              scores=found.scores, alpha=self.alpha)
+
+    def _enlarge(self, image: np.ndarray) -> np.ndarray:
+        factor = max(1, -(-self.min_size // max(image.shape[:2])))
+        return image.repeat(factor, 0).repeat(factor, 1)
+
+    def _taxonomy(self) -> Taxonomy:
+        if not self.dataset_meta:
+            raise ValueError('UniversalVisualizer: set `dataset_meta` to the metainfo of the '
+                             'dataset first; it names and colours the classes')
+        return Taxonomy.from_metainfo(self.dataset_meta)
