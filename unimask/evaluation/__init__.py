@@ -1,1 +1,18 @@
-"""TODO"""
+"""Streaming scores: panoptic quality, mask AP and mean IoU in one pass over the images.
+
+Every metric takes what it needs from a data sample at once and keeps a few numbers (or run-length
+codes) per image, so that only those travel between processes and the scores do not depend on how
+the images were dealt out.
+"""
+
+from .cityscapes_metric import CityscapesInstanceMetric
+from .iou_metric import MeanIoUMetric
+from .mask_ap_metric import MaskAPMetric
+from .mean_iou import class_areas, iou_scores
+from .panoptic_quality import SegmentMap, panoptic_quality, panoptic_statistics
+from .pq_metric import PQMetric
+
+__all__ = [
+    'CityscapesInstanceMetric', 'MaskAPMetric', 'MeanIoUMetric', 'PQMetric', 'SegmentMap',
+    'class_areas', 'iou_scores', 'panoptic_quality', 'panoptic_statistics',
+]

@@ -1,0 +1,88 @@
+"""Mean IoU and accuracies from class maps.
+
+Shapes: h, w pixels; K classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Average = Literal['gt_present', 'union_present']
+
+
+def class_areas(
+        prediction: Tensor, truth: Tensor, *, num_classes: int, ignore_index: int) -> np.ndarray:
+    """Count the pixels of each class in one image.
+
+    Args:
+        prediction: (h, w) classes; a value outside the classes is wrong wherever it stands.
+        truth: (h, w) classes, ``ignore_index`` where nothing is counted.
+        num_classes: K.
+        ignore_index: See ``truth``.
+
+    Returns:
+        (3, K) int64: pixels where both agree, of the prediction, of the truth.
+
+    Raises:
+        ValueError: If the sizes differ or the truth has a label outside the classes.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(
+            f'the predicted map has the size {tuple(prediction.shape)}, but the ground truth '
+            f'{tuple(truth.shape)}; both must have the original size of the image.')
+    truth = truth.to(prediction.device)
+    counted = truth != ignore_index
+    truth, prediction = truth[counted].long(), prediction[counted].long()
+    _check_labels(truth, num_classes)
+    known = (prediction >= 0) & (prediction < num_classes)
+    column = torch.where(known, prediction, num_classes)
+    width = num_classes + 1
+    table = torch.bincount(truth * width + column, minlength=num_classes * width)
+    table = table.view(num_classes, width)
+    areas = torch.stack([table.diagonal(), table.sum(0)[:num_classes], table.sum(1)])
+    return areas.cpu().numpy()
+
+
+def _check_labels(truth: Tensor, num_classes: int) -> None:
+    if truth.numel() and not 0 <= int(truth.min()) <= int(truth.max()) < num_classes:
+        wrong = truth[(truth < 0) | (truth >= num_classes)][0]
+        raise ValueError(
+            f'the ground truth has the label {int(wrong)}, but the dataset has the {num_classes} '
+            f'classes 0 to {num_classes - 1}. Mend the label file, or map the label to ignore.')
+
+
+def iou_scores(areas: np.ndarray, *, average: Average = 'gt_present') -> dict:
+    """Scores from the areas summed over images.
+
+    Args:
+        areas: (3, K), see :func:`class_areas`.
+        average: ``'gt_present'``: mIoU is the mean over the classes in the ground truth;
+            ``'union_present'``: over those in ground truth or prediction.
+
+    Returns:
+        Fractions ``mIoU``, ``mAcc`` (over the classes in the ground truth), ``aAcc``, ``fwIoU``;
+        ``IoU`` and ``Acc`` (K,), NaN where undefined.
+    """
+    both, predicted, truth = areas.astype(np.float64)
+    union = predicted + truth - both
+    iou, accuracy = _divide(both, union), _divide(both, truth)
+    counted = truth > 0 if average == 'gt_present' else union > 0
+    return dict(
+        mIoU=_mean(iou[counted]), mAcc=_mean(accuracy[truth > 0]),
+        aAcc=float(_divide(both.sum(), truth.sum())),
+        fwIoU=float(_divide((truth * np.nan_to_num(iou)).sum(), truth.sum())),
+        IoU=iou, Acc=accuracy)
+
+
+def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient, NaN where the denominator is 0."""
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(denominator > 0, np.divide(numerator, denominator), np.nan)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float('nan')

@@ -1,0 +1,61 @@
+"""Run-length codes of masks, as pycocotools makes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+Masks = Tensor | np.ndarray | BitmapMasks | PolygonMasks
+Size = tuple[int, int]
+
+
+def encode_masks(masks: Masks) -> tuple[Size, list[bytes]]:
+    """Encode the masks of one image.
+
+    Args:
+        masks: (N, h, w) of numbers (set where not 0), or mmdet's bitmaps or polygons.
+
+    Returns:
+        (h, w) and N compressed codes.
+
+    Raises:
+        ValueError: If an array does not have three dimensions.
+    """
+    if isinstance(masks, PolygonMasks):
+        return (masks.height, masks.width), [
+            _encode_polygons(polygons, masks.height, masks.width) for polygons in masks.masks]
+    if isinstance(masks, BitmapMasks):
+        masks = masks.masks.reshape(-1, masks.height, masks.width)
+    return _encode_array(torch.as_tensor(masks))
+
+
+def _encode_array(masks: Tensor) -> tuple[Size, list[bytes]]:
+    if masks.ndim != 3:
+        raise ValueError(f'masks must have the shape (N, h, w), but have {tuple(masks.shape)}.')
+    # pycocotools wants (h, w, N) in column order, which is (N, w, h) in row order.
+    columns = (masks != 0).transpose(1, 2).contiguous().cpu().numpy().view(np.uint8)
+    codes = coco_mask.encode(columns.transpose(2, 1, 0)) if len(masks) else []
+    return tuple(masks.shape[1:]), [code['counts'] for code in codes]
+
+
+def _encode_polygons(polygons: list[np.ndarray], height: int, width: int) -> bytes:
+    parts = coco_mask.frPyObjects([np.asarray(p).reshape(-1).tolist() for p in polygons],
+                                  height, width)
+    return coco_mask.merge(parts)['counts']
+
+
+def code_areas(size: Size, counts: list[bytes]) -> np.ndarray:
+    """(N,) pixels of each mask."""
+    return np.asarray(coco_mask.area(_codes(size, counts)), dtype=np.int64).reshape(-1)
+
+
+def code_boxes(size: Size, counts: list[bytes]) -> np.ndarray:
+    """(N, 4) boxes x, y, width, height around each mask, zeros for an empty one."""
+    return np.asarray(coco_mask.toBbox(_codes(size, counts)), dtype=float).reshape(-1, 4)
+
+
+def _codes(size: Size, counts: list[bytes]) -> list[dict]:
+    return [dict(size=list(size), counts=code) for code in counts]

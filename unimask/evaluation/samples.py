@@ -1,0 +1,144 @@
+"""Reading the data samples that the evaluator hands to metrics as nested dictionaries.
+
+In those a pixel or instance data element is a dictionary of its fields and metainfo together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmdet.structures import INSTANCE_OFFSET
+from torch import Tensor
+
+from unimask.structures.taxonomy import Taxonomy
+
+from .panoptic_quality import SegmentMap
+
+_PREDICTED_BY = dict(
+    pred_sem_seg='semantic', pred_instances='instance', pred_panoptic_seg='panoptic')
+
+
+def image_name(sample: Mapping) -> str:
+    """What to call an image in messages: its path, else its id."""
+    return str(sample.get('img_path') or f"with id {sample.get('img_id', '(unknown)')}")
+
+
+@contextmanager
+def naming_image(sample: Mapping) -> Iterator[None]:
+    """Put the image's name in front of a ``ValueError`` that is raised inside."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f'Image {image_name(sample)}: {error}') from error
+
+
+def taxonomy_of(dataset_meta: Mapping | None, metric: str) -> Taxonomy:
+    """The classes of the dataset a metric works on.
+
+    Raises:
+        ValueError: If the evaluator did not set ``dataset_meta``.
+    """
+    if not dataset_meta:
+        raise ValueError(
+            f"{metric} does not know the dataset's classes: set evaluator.dataset_meta = "
+            f'dataset.metainfo before the first sample (the runner does).')
+    return Taxonomy.from_metainfo(dataset_meta)
+
+
+def predicted(sample: Mapping, key: str, metric: str) -> Mapping:
+    """The prediction ``key`` of a sample.
+
+    Raises:
+        ValueError: If it is absent; names the task that has to be switched on.
+    """
+    if key not in sample:
+        task = _PREDICTED_BY[key]
+        raise ValueError(
+            f'{metric} needs `{key}`, which the model did not predict. Add {task!r} to '
+            f'model.test_cfg.tasks, or take {metric} out of val_evaluator and test_evaluator.')
+    return sample[key]
+
+
+def no_truth(metric: str, keys: str) -> ValueError:
+    """The error of a sample without the ground truth that a metric needs."""
+    return ValueError(
+        f'{metric} needs {keys}, which the sample does not have. Load the annotations in the '
+        f"test pipeline (after 'Resize', so that they keep the original size), or take {metric} "
+        f'out of val_evaluator and test_evaluator.')
+
+
+def class_map(pixels: Mapping) -> Tensor:
+    """(h, w) map of a pixel data element, which has it as (1, h, w)."""
+    values = torch.as_tensor(pixels['sem_seg'])
+    if values.ndim == 3 and len(values) == 1:
+        return values[0]
+    if values.ndim == 2:
+        return values
+    raise ValueError(f'a map must have the shape (1, h, w), but has {tuple(values.shape)}.')
+
+
+def truth_segments(sample: Mapping, num_classes: int, metric: str) -> SegmentMap:
+    """Ground-truth segments of a sample.
+
+    Raises:
+        ValueError: If ``gt_panoptic_seg`` is absent or has a label outside the classes.
+    """
+    if 'gt_panoptic_seg' not in sample:
+        raise no_truth(metric, '`gt_panoptic_seg`')
+    # With segments_info ids are arbitrary and 0 is void, else the class count is, as in mmdet.
+    return _segments(sample['gt_panoptic_seg'], num_classes, listed_void=0)
+
+
+def predicted_segments(sample: Mapping, num_classes: int, metric: str) -> SegmentMap:
+    """Predicted segments of a sample; the id of void is the class count, as in mmdet."""
+    pixels = predicted(sample, 'pred_panoptic_seg', metric)
+    return _segments(pixels, num_classes, listed_void=num_classes)
+
+
+def _segments(pixels: Mapping, num_classes: int, listed_void: int) -> SegmentMap:
+    ids = class_map(pixels)
+    info = pixels.get('segments_info')
+    if info is None:
+        segment_ids = torch.unique(ids).cpu().numpy().astype(np.int64)
+        segment_ids = segment_ids[segment_ids != num_classes]
+        labels = segment_ids % INSTANCE_OFFSET
+        crowd, void = np.zeros(len(labels), dtype=bool), num_classes
+    else:
+        segment_ids = np.array([int(segment['id']) for segment in info], dtype=np.int64)
+        labels = np.array([int(segment['category']) for segment in info], dtype=np.int64)
+        crowd = np.array([bool(segment.get('iscrowd', False)) for segment in info], dtype=bool)
+        void = listed_void
+    _check_labels(labels, segment_ids, num_classes)
+    return SegmentMap(ids, segment_ids, labels, crowd, void)
+
+
+def _check_labels(labels: np.ndarray, segment_ids: np.ndarray, num_classes: int) -> None:
+    for label, segment in zip(labels, segment_ids, strict=True):
+        if not 0 <= label < num_classes:
+            raise ValueError(
+                f'segment {segment} has the label {label}, but the dataset has the {num_classes} '
+                f'classes 0 to {num_classes - 1}.')
+
+
+def truth_class_map(
+        sample: Mapping, *, num_classes: int, ignore_index: int, metric: str,
+) -> tuple[Tensor, int]:
+    """Ground-truth classes: of ``gt_sem_seg``, else those of the panoptic segments.
+
+    Returns:
+        (h, w) classes and the value that stands for ignored pixels.
+    """
+    if 'gt_sem_seg' in sample:
+        pixels = sample['gt_sem_seg']
+        return class_map(pixels), int(pixels.get('ignore_index', ignore_index))
+    if 'gt_panoptic_seg' not in sample:
+        raise no_truth(metric, '`gt_sem_seg` or `gt_panoptic_seg`')
+    segments = truth_segments(sample, num_classes, metric)
+    ids, inverse = torch.unique(segments.ids, return_inverse=True)
+    label_of = dict(zip(segments.segment_ids.tolist(), segments.labels.tolist(), strict=True))
+    # -1 cannot be a class, whatever number the configuration chose for ignored pixels.
+    labels = [label_of.get(value, -1) for value in ids.tolist()]
+    return torch.as_tensor(labels, device=inverse.device)[inverse], -1
