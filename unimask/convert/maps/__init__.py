@@ -12,6 +12,8 @@ __all__ = ['NAME_MAPS', 'get_map']
 # Source name -> module and constant. Modules load when asked for.
 NAME_MAPS = {
     'detectron2': ('detectron2', 'DETECTRON2'),
+    'mmdet': ('mmdet', 'MMDET'),
+    'huggingface': ('huggingface', 'HUGGINGFACE'),
     'torchvision': ('backbones', 'TORCHVISION'),
     'swin': ('backbones', 'SWIN'),
     'efficientnet-lite0': ('backbones', 'EFFICIENTNET_LITE0'),
