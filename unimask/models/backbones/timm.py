@@ -1,0 +1,107 @@
+"""Any hierarchical backbone of timm by its name."""
+
+import difflib
+
+import timm
+from mmengine.model import BaseModule
+from timm.layers import Format
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from unimask.registry import MODELS
+
+__all__ = ['TimmBackbone']
+
+STRIDES = (4, 8, 16, 32)
+
+
+@MODELS.register_module()
+class TimmBackbone(BaseModule):
+    """Feature maps of a timm model.
+
+    Args:
+        model_name: What ``timm.create_model`` calls it.
+        out_indices: Which of timm's feature maps to return. None takes those of stride 4, 8, 16
+            and 32, which is what the pixel decoders expect.
+        pretrained: Let timm download its ImageNet weights. Weights from a file, an installed
+            package or a URL are named in the model's ``init_cfg`` instead.
+        norm_eval: Keep batch norms on their stored statistics in training, for small batches.
+        model_args: More arguments of the timm model, e.g. ``dict(drop_path_rate=0.1)``, or
+            ``dict(strict_img_size=False)`` for Swin at sizes other than the pre-training's.
+
+    Attributes:
+        out_channels: Channels of each returned map.
+        strides: Stride of each returned map.
+
+    Raises:
+        ValueError: If timm has no such model, or the model no such feature maps.
+    """
+
+    def __init__(self, *, model_name: str, out_indices: tuple[int, ...] | None = None,
+                 pretrained: bool = False, norm_eval: bool = False,
+                 model_args: dict | None = None, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.body = _create(model_name, out_indices, pretrained, model_args or {})
+        strides = self.body.feature_info.reduction()
+        channels = self.body.feature_info.channels()
+        self.kept = (_select(model_name, strides) if out_indices is None
+                     else tuple(range(len(strides))))
+        self.strides = tuple(strides[index] for index in self.kept)
+        self.out_channels = tuple(channels[index] for index in self.kept)
+        self.channels_last = getattr(self.body, 'output_fmt', None) == Format.NHWC
+        self.norm_eval = norm_eval
+        self.register_load_state_dict_pre_hook(_accept_timm_names)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps (B, out_channels[i], H/strides[i], W/strides[i]) of images (B,3,H,W)."""
+        maps = self.body(images)
+        maps = [maps[index] for index in self.kept]
+        return tuple(each.permute(0, 3, 1, 2) if self.channels_last else each for each in maps)
+
+    def train(self, mode: bool = True) -> 'TimmBackbone':
+        """Switch the training mode, except for batch norms that stay as they are."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+
+def _create(name: str, out_indices: tuple[int, ...] | None, pretrained: bool, args: dict
+            ) -> nn.Module:
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name.split('.')[0], timm.list_models(), n=3)
+        raise ValueError(f'timm {timm.__version__} has no model "{name}".'
+                         + (f' Did you mean {", ".join(close)}?' if close else ''))
+    args = dict(args) if out_indices is None else dict(args, out_indices=tuple(out_indices))
+    try:
+        return timm.create_model(name, pretrained=pretrained, features_only=True, **args)
+    except (RuntimeError, AttributeError, AssertionError, IndexError) as error:
+        raise ValueError(f'timm\'s "{name}" gives no feature maps with {args}: {error}') from error
+    except OSError as error:
+        raise ValueError(
+            f'timm cannot fetch the weights of "{name}" ({type(error).__name__}). With '
+            'pretrained=False, model.init_cfg can name a file that is already here') from error
+
+
+def _select(name: str, strides: list[int]) -> tuple[int, ...]:
+    """Index of the last feature map of every stride that is wanted."""
+    last = {stride: index for index, stride in enumerate(strides)}
+    if not set(STRIDES) <= set(last):
+        raise ValueError(
+            f'timm\'s "{name}" has feature maps of stride {sorted(set(strides))}; stride 4, 8, 16 '
+            'and 32 are needed. Choose a hierarchical model, or state out_indices')
+    return tuple(last[stride] for stride in STRIDES)
+
+
+def _accept_timm_names(module: TimmBackbone, state_dict: dict[str, Tensor], prefix: str,
+                       *_: object) -> None:
+    """Rename tensors under timm's own names, whose first levels timm's feature wrapper changes."""
+    own = {prefix + name for name in nn.Module.state_dict(module)}
+    for key in [key for key in state_dict if key.startswith(prefix) and key not in own]:
+        name = key.removeprefix(prefix)
+        for renamed in (f'body.{name}', f'body.{name.replace(".", "_", 1)}', f'body.model.{name}'):
+            if prefix + renamed in own:
+                state_dict[prefix + renamed] = state_dict.pop(key)
+                break
