@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
@@ -286,6 +288,42 @@ def test_semantic_dataset(root):
         pipeline=[]))
     assert len(dataset) == COUNTS['num_val']
     assert all(Path(dataset.get_data_info(i)['seg_map_path']).is_file() for i in range(3))
+
+
+def samples(repo: Path, root: Path, task: str, loader: str) -> list:
+    config = Config.fromfile(repo / f'configs/_base_/datasets/shapes_{task}.py')
+    dataset = config[loader].dataset | dict(data_root=str(root))
+    packed = [dict(item) for item in DATASETS.build(dataset)]
+    for item in packed:
+        assert item['inputs'].dtype == torch.uint8 and item['inputs'].shape[0] == 3
+        assert tuple(item['inputs'].shape[1:]) == item['data_samples'].img_shape
+    return [item['data_samples'] for item in packed]
+
+
+def test_validation_samples_agree_between_the_tasks(repo, root):
+    panoptic, instance, semantic = (
+        samples(repo, root, task, 'val_dataloader')
+        for task in ('panoptic', 'instance', 'semantic'))
+    assert len(panoptic) == len(instance) == len(semantic) == COUNTS['num_val']
+    for full, things, classes in zip(panoptic, instance, semantic, strict=True):
+        assert full.img_shape == full.ori_shape
+        assert torch.equal(full.gt_sem_seg.sem_seg, classes.gt_sem_seg.sem_seg)
+        assert torch.equal(full.gt_instances.labels, things.gt_instances.labels)
+        assert torch.equal(full.gt_instances.masks, things.gt_instances.masks)
+        ids = set(full.gt_panoptic_seg.sem_seg.unique().tolist()) - {0}
+        assert ids == {info['id'] for info in full.gt_panoptic_seg.segments_info}
+
+
+@pytest.mark.parametrize('task, field', [
+    ('panoptic', 'gt_panoptic_seg'), ('instance', 'gt_instances'), ('semantic', 'gt_sem_seg')])
+def test_training_samples_are_augmented(repo, root, task, field):
+    np.random.seed(0)
+    first, second = (samples(repo, root, task, 'train_dataloader') for _ in range(2))
+    assert len(first) == COUNTS['num_train']
+    assert any(a.scale_factor != b.scale_factor for a, b in zip(first, second, strict=True))
+    assert {sample.flip for sample in first + second} == {True, False}
+    for sample in first:
+        assert field in sample and max(sample.img_shape) <= 128
 
 
 @pytest.mark.parametrize('arguments, code, text', [
