@@ -1,1 +1,5 @@
-"""TODO"""
+"""Models: segmentors and what they are made of."""
+
+from unimask.models import backbones, heads, losses, necks, post_processors, segmentors
+
+__all__ = ['backbones', 'heads', 'losses', 'necks', 'post_processors', 'segmentors']

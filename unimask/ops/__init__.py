@@ -1,1 +1,11 @@
-"""TODO"""
+"""Functions of tensors. torch, numpy and scipy only; no registry."""
+
+from unimask.ops.assignment import assign
+from unimask.ops.deformable import deformable_attention
+from unimask.ops.points import most_uncertain, sample_features, sample_maps, uniform_points
+from unimask.ops.resize import ResizePlan, interpolation_matrix
+
+__all__ = [
+    'ResizePlan', 'assign', 'deformable_attention', 'interpolation_matrix', 'most_uncertain',
+    'sample_features', 'sample_maps', 'uniform_points',
+]

@@ -1,0 +1,6 @@
+"""Backbones that mmdet and mmseg lack; theirs are reached by the prefixes ``mmdet.``, ``mmseg.``."""
+
+from unimask.models.backbones.info import out_channels
+from unimask.models.backbones.timm import TimmBackbone
+
+__all__ = ['TimmBackbone', 'out_channels']

@@ -1,0 +1,6 @@
+"""Heads: pixel features in, mask predictions out."""
+
+from unimask.models.heads.mask2former import Mask2FormerHead
+from unimask.models.heads.maskformer import MaskFormerHead
+
+__all__ = ['Mask2FormerHead', 'MaskFormerHead']

@@ -1,0 +1,116 @@
+"""Mask2Former's transformer decoder with masked attention.
+
+Shapes: L = layers + 1 predictions, B batch, Q queries, K classes, C width, C_m mask dimension,
+(h, w) mask features, (h_l, w_l) memory level l.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from unimask.models.layers import MLP, DecoderLayer, sine_position
+from unimask.registry import MODELS
+from unimask.structures import MaskPrediction, PixelFeatures
+
+
+@MODELS.register_module()
+class Mask2FormerHead(BaseModule):
+    """Queries look, layer by layer, where their previous mask is (Mask2Former, section 3.2).
+
+    Args:
+        num_classes: K; the segmentor fills it in from its taxonomy.
+        memory_channels: Channels of the memory levels; filled in from the pixel decoder.
+        mask_channels: C_m; filled in from the pixel decoder.
+        num_queries: Q.
+        num_layers: Decoder layers; layer i attends to level i mod number of levels.
+        channels: C.
+        num_heads: Attention heads.
+        ffn_channels: Hidden width of the feed-forward parts.
+        dropout: Inside the decoder.
+    """
+
+    def __init__(self, *, num_classes: int, memory_channels: Sequence[int] = (256, 256, 256),
+                 mask_channels: int = 256, num_queries: int = 100, num_layers: int = 9,
+                 channels: int = 256, num_heads: int = 8, ffn_channels: int = 2048,
+                 dropout: float = 0.0) -> None:
+        super().__init__()
+        self.num_levels = len(memory_channels)
+        self.query_feat = nn.Embedding(num_queries, channels)
+        self.query_embed = nn.Embedding(num_queries, channels)
+        self.level_embed = nn.Embedding(self.num_levels, channels)
+        self.input_proj = nn.ModuleList(
+            nn.Identity() if width == channels else nn.Conv2d(width, channels, 1)
+            for width in memory_channels)
+        self.layers = nn.ModuleList(
+            DecoderLayer(width=channels, num_heads=num_heads, ffn_channels=ffn_channels,
+                         dropout=dropout, cross_first=True)
+            for _ in range(num_layers))
+        self.decoder_norm = nn.LayerNorm(channels)
+        self.class_embed = nn.Linear(channels, num_classes + 1)
+        self.mask_embed = MLP(
+            inputs=channels, hidden=channels, outputs=mask_channels, num_layers=3)
+
+    def forward(self, pixels: PixelFeatures) -> MaskPrediction:
+        """All L predictions: one from the bare queries, one after every layer."""
+        keys, values = self.embed_memory(pixels.memory)
+        thumbnails = self.thumbnails(pixels)
+        query = self.query_feat.weight.expand(len(pixels.mask_features), -1, -1)
+        position = self.query_embed.weight
+        predictions = [self.predict(query)]
+        for index, layer in enumerate(self.layers):
+            level = index % self.num_levels
+            visible = visible_cells(predictions[-1][1], thumbnails[level])
+            query = layer(query, position, key=keys[level], value=values[level], visible=visible)
+            predictions.append(self.predict(query))
+        class_logits, embeddings = map(torch.stack, zip(*predictions, strict=True))
+        return MaskPrediction(class_logits, embeddings, pixels.mask_features)
+
+    def embed_memory(self, memory: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Keys and values (B, h_l * w_l, C): both with the level, keys with the position too."""
+        values = [
+            project(level).flatten(2).transpose(1, 2) + embed
+            for project, level, embed in zip(
+                self.input_proj, memory, self.level_embed.weight, strict=True)]
+        keys = [
+            value + sine_position(tuple(level.shape[-2:]), value.shape[-1], value.device)
+            for value, level in zip(values, memory, strict=True)]
+        return keys, values
+
+    @torch.no_grad()
+    def thumbnails(self, pixels: PixelFeatures) -> list[Tensor]:
+        """Mask features at each level's size, (B, C_m, h_l * w_l).
+
+        Resizing is linear over space and the mask product over channels, so resized features
+        give resized masks: the masks themselves are never made (``design.md``, section 6.1).
+        """
+        features = pixels.mask_features.float()
+        return [
+            F.interpolate(features, level.shape[-2:], mode='bilinear', align_corners=False)
+            .flatten(2)
+            for level in pixels.memory]
+
+    def predict(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (B, Q, K + 1) and mask embeddings (B, Q, C_m) of the queries."""
+        normed = self.decoder_norm(query)
+        return self.class_embed(normed), self.mask_embed(normed)
+
+
+@torch.no_grad()
+def visible_cells(embeddings: Tensor, thumbnail: Tensor) -> Tensor:
+    """Where each query may look: where its mask is at least 1/2, everywhere if that is nowhere.
+
+    Args:
+        embeddings: (B, Q, C_m).
+        thumbnail: (B, C_m, h_l * w_l).
+
+    Returns:
+        (B, 1, Q, h_l * w_l) bool (Mask2Former, equation 3), broadcast over heads.
+    """
+    with torch.autocast(embeddings.device.type, enabled=False):
+        visible = embeddings.float() @ thumbnail >= 0
+    return (visible | ~visible.any(-1, keepdim=True))[:, None]

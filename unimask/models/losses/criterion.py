@@ -1,0 +1,139 @@
+"""The set criterion: match every prediction, then compare what was matched.
+
+Shapes: L predictions, B batch, Q queries, K classes, C mask dimension, M segments of all images,
+R matched pairs of all images, P points, (h, w) mask features, (H, W) padded input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from torch import Tensor, nn
+
+from unimask.models.losses.matcher import Matches
+from unimask.ops import sample_maps
+from unimask.registry import MODELS, TASK_UTILS
+from unimask.structures import MaskPrediction, TargetBatch
+
+
+@MODELS.register_module()
+class SetCriterion(nn.Module):
+    """Classification, mask and dice losses of all predictions (Mask2Former, section 3.3).
+
+    Only matched masks are made, and they are compared at points or, without a sampler, at every
+    pixel of the input (MaskFormer). Float32 under autocast.
+
+    Args:
+        matcher: Config or object, ``(prediction, targets) -> Matches``.
+        mask_losses: Configs or objects with a ``name``: (L, R, P) logits and masks to (L,).
+        sampler: Config or object, (L, R, h, w) logits to (L, R, P, 2) points; None for all
+            pixels.
+        class_weight: Weight of the classification loss.
+        no_object_weight: Weight of unmatched queries inside it.
+    """
+
+    def __init__(self, *, matcher: dict | object, mask_losses: Sequence,
+                 sampler: dict | object | None, class_weight: float = 2.0,
+                 no_object_weight: float = 0.1) -> None:
+        super().__init__()
+        self.matcher = TASK_UTILS.build(matcher) if isinstance(matcher, dict) else matcher
+        self.mask_losses = [
+            MODELS.build(loss) if isinstance(loss, dict) else loss for loss in mask_losses]
+        self.sampler = TASK_UTILS.build(sampler) if isinstance(sampler, dict) else sampler
+        self.class_weight = class_weight
+        self.no_object_weight = no_object_weight
+
+    def forward(self, prediction: MaskPrediction, targets: TargetBatch) -> dict[str, Tensor]:
+        """Weighted scalar losses: ``loss_cls``, ``loss_mask``, ``loss_dice`` of the last
+        prediction, ``d{i}.loss_*`` of the earlier ones."""
+        matches = self.matcher(prediction, targets)
+        with torch.autocast(prediction.class_logits.device.type, enabled=False):
+            losses = {'loss_cls': self.class_losses(prediction, targets, matches)}
+            for name, values in self.matched_mask_losses(prediction, targets, matches).items():
+                losses[f'loss_{name}'] = values
+        return named_losses(losses)
+
+    def class_losses(self, prediction: MaskPrediction, targets: TargetBatch,
+                     matches: Matches) -> Tensor:
+        """Weighted cross-entropy over the sum of weights, (L,)."""
+        logits = prediction.class_logits.float()
+        num_predictions, batch, num_queries, _ = logits.shape
+        no_object = prediction.num_classes
+        wanted = logits.new_full((num_predictions, batch * num_queries), no_object, dtype=torch.int64)
+        wanted.scatter_(1, matches.images * num_queries + matches.queries,
+                        targets.labels[matches.segments])
+        weights = torch.where(wanted == no_object, self.no_object_weight, 1.0)
+        losses = F.cross_entropy(logits.flatten(0, 2), wanted.flatten(), reduction='none')
+        losses = losses.view_as(weights) * weights
+        return self.class_weight * losses.sum(1) / weights.sum(1)
+
+    def matched_mask_losses(self, prediction: MaskPrediction, targets: TargetBatch,
+                            matches: Matches) -> dict[str, Tensor]:
+        """Every mask loss of every prediction, (L,) each."""
+        num_masks = mean_mask_count(len(targets), prediction.class_logits.device)
+        logits = matched_logits(prediction, matches)
+        if self.sampler is None:
+            # One prediction at a time: maps of the input's size are large.
+            parts = [
+                self._compare(*dense_pairs(logits[layer:layer + 1], targets, segments[None]))
+                for layer, segments in enumerate(matches.segments)]
+            values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        else:
+            points = self.sampler(logits)
+            values = self._compare(*pairs_at_points(logits, targets, matches.segments, points))
+        return {name: value / num_masks for name, value in values.items()}
+
+    def _compare(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        return {loss.name: loss(logits, masks) for loss in self.mask_losses}
+
+
+def mean_mask_count(count: int, device: torch.device) -> Tensor:
+    """Segments per rank, averaged over all ranks, at least one."""
+    value = torch.tensor(float(count), device=device)
+    all_reduce(value, op='mean')
+    return value.clamp(min=1)
+
+
+def matched_logits(prediction: MaskPrediction, matches: Matches) -> Tensor:
+    """Masks of the matched queries only, (L, R, h, w)."""
+    embeddings = prediction.mask_embeddings.float()
+    features = prediction.mask_features.float()
+    layers = torch.arange(len(embeddings), device=embeddings.device)[:, None]
+    chosen = embeddings[layers, matches.images, matches.queries]
+    # Images differ in their number of pairs: a product each, no padding.
+    maps = [torch.einsum('lrc,chw->lrhw', part, feature) for part, feature in zip(
+        chosen.split(matches.counts, dim=1), features, strict=True)]
+    return torch.cat(maps, dim=1)
+
+
+def pairs_at_points(logits: Tensor, targets: TargetBatch, segments: Tensor,
+                    points: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and masks of the pairs at points (L, R, P, 2): (L, R, P) each."""
+    sets = points.shape[:2]
+    flat = points.flatten(0, 1)
+    with torch.no_grad():
+        masks = targets.sample(flat, segments.flatten())
+    return (sample_maps(logits.flatten(0, 1), flat).unflatten(0, sets),
+            masks.unflatten(0, sets))
+
+
+def dense_pairs(logits: Tensor, targets: TargetBatch,
+                segments: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and masks of the pairs at every pixel of the input: (L, R, H * W) each."""
+    if logits.shape[1] == 0:
+        return logits.flatten(2), torch.zeros_like(logits).flatten(2)
+    logits = F.interpolate(logits, targets.size, mode='bilinear', align_corners=False)
+    masks = targets.select(segments.flatten()).unflatten(0, tuple(segments.shape))
+    return logits.flatten(2), masks.flatten(2).float()
+
+
+def named_losses(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """(L,) values by name -> scalars: the last without prefix, earlier ones ``d{i}.``."""
+    named = {name: values[-1] for name, values in losses.items()}
+    count = len(next(iter(losses.values())))
+    for index in range(count - 1):
+        named |= {f'd{index}.{name}': values[index] for name, values in losses.items()}
+    return named

@@ -1,0 +1,59 @@
+"""Losses of matched masks.
+
+Shapes: L predictions, R matched pairs, P points (or pixels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from unimask.registry import MODELS
+
+
+@dataclass(frozen=True)
+class _MaskLoss:
+    """Weighted loss: logits and masks (L, R, P) -> (L,), summed over pairs."""
+
+    weight: float = 1.0
+
+
+@MODELS.register_module()
+class MaskBCELoss(_MaskLoss):
+    """Binary cross-entropy, averaged over the points."""
+
+    name = 'mask'
+
+    def __call__(self, logits: Tensor, masks: Tensor) -> Tensor:
+        loss = F.binary_cross_entropy_with_logits(logits, masks, reduction='none')
+        return self.weight * loss.mean(-1).sum(-1)
+
+
+@MODELS.register_module()
+class MaskFocalLoss(_MaskLoss):
+    """Sigmoid focal loss, alpha 1/4, gamma 2, averaged over the points (RetinaNet, eq. 5)."""
+
+    name = 'mask'
+
+    def __call__(self, logits: Tensor, masks: Tensor) -> Tensor:
+        alpha = 0.25
+        probability = logits.sigmoid()
+        entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction='none')
+        miss = probability + masks - 2 * probability * masks
+        balance = alpha * masks + (1 - alpha) * (1 - masks)
+        return self.weight * (balance * miss.square() * entropy).mean(-1).sum(-1)
+
+
+@MODELS.register_module()
+class MaskDiceLoss(_MaskLoss):
+    """One minus the dice coefficient, one added above and below."""
+
+    name = 'dice'
+
+    def __call__(self, logits: Tensor, masks: Tensor) -> Tensor:
+        probability = logits.sigmoid()
+        overlap = 2 * (probability * masks).sum(-1) + 1
+        size = probability.sum(-1) + masks.sum(-1) + 1
+        return self.weight * (1 - overlap / size).sum(-1)

@@ -1,0 +1,107 @@
+"""Bipartite matching of queries and segments.
+
+Shapes: L predictions, B batch, Q queries, K classes, M segments of all images, R matched pairs of
+all images (min(Q, N) of each), C mask dimension, P points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimask.models.losses.costs import MatchInputs
+from unimask.ops import assign, sample_features, uniform_points
+from unimask.registry import TASK_UTILS
+from unimask.structures import MaskPrediction, TargetBatch
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Pairs of every prediction; within one, images in order, queries ascending.
+
+    Attributes:
+        queries: (L, R) query within the image.
+        segments: (L, R) segment within the batch.
+        images: (R,) image of the pair.
+        counts: Pairs per image.
+    """
+
+    queries: Tensor
+    segments: Tensor
+    images: Tensor
+    counts: tuple[int, ...]
+
+
+@TASK_UTILS.register_module()
+class HungarianMatcher:
+    """Cheapest assignment under a sum of costs, for all predictions at once.
+
+    All costs are computed on the device and travel to the host in one copy
+    (``design.md``, section 6.2).
+
+    Args:
+        costs: Configs or objects; each maps :class:`MatchInputs` to (R, N).
+        num_points: Random points per image at which masks are compared, shared by its
+            predictions (Mask2Former, section 3.3). None compares all pixels of the mask
+            features, with the ground truth resized to nearest (MaskFormer).
+    """
+
+    def __init__(self, *, costs: Sequence, num_points: int | None) -> None:
+        self.costs = [TASK_UTILS.build(c) if isinstance(c, dict) else c for c in costs]
+        self.num_points = num_points
+
+    @torch.no_grad()
+    def __call__(self, prediction: MaskPrediction, targets: TargetBatch) -> Matches:
+        device = prediction.class_logits.device
+        with torch.autocast(device.type, enabled=False):
+            features, masks = self.compared(prediction.mask_features.float(), targets)
+            costs = [
+                self.image_costs(prediction, targets, features, masks, image)
+                for image in range(len(targets.counts))]
+        # The one place where the host waits for the device, and where images are looped over.
+        host = torch.cat([cost.flatten() for cost in costs]).cpu().numpy()
+        queries, segments, counts = _assign_all(host, [tuple(cost.shape) for cost in costs])
+        pairs = torch.from_numpy(np.stack([queries, segments])).to(device, non_blocking=True)
+        images = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(device)
+        return Matches(pairs[0], pairs[1], images, tuple(counts))
+
+    def compared(self, features: Tensor, targets: TargetBatch) -> tuple[Tensor, Tensor]:
+        """Mask features (B, C, P) and ground truth (M, P) where masks are compared."""
+        if self.num_points is None:
+            return features.flatten(2), targets.resize_nearest(features.shape[-2:]).flatten(1)
+        points = uniform_points((len(features),), self.num_points, features.device)
+        return sample_features(features, points), targets.sample_shared(points)
+
+    def image_costs(self, prediction: MaskPrediction, targets: TargetBatch, features: Tensor,
+                    masks: Tensor, image: int) -> Tensor:
+        """(L, Q, N) of one image; the sum of all costs."""
+        first = sum(targets.counts[:image])
+        own = slice(first, first + targets.counts[image])
+        embeddings = prediction.mask_embeddings[:, image].float()
+        size = embeddings.shape[:2]
+        if targets.counts[image] == 0:
+            return embeddings.new_zeros((*size, 0))
+        inputs = MatchInputs(
+            class_logits=prediction.class_logits[:, image].flatten(0, 1).float(),
+            labels=targets.labels[own],
+            mask_logits=embeddings.flatten(0, 1) @ features[image],
+            masks=masks[own])
+        return sum(cost(inputs) for cost in self.costs).unflatten(0, size)
+
+
+def _assign_all(flat: np.ndarray, shapes: Sequence[tuple[int, int, int]]
+                ) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Assignments of all images: (L, R) queries, (L, R) segments, pairs per image."""
+    queries, segments, start, first = [], [], 0, 0
+    for shape in shapes:
+        size = int(np.prod(shape))
+        pairs = [assign(cost) for cost in flat[start:start + size].reshape(shape)]
+        queries.append(np.stack([rows for rows, _ in pairs]))
+        segments.append(np.stack([columns for _, columns in pairs]) + first)
+        start, first = start + size, first + shape[2]
+    counts = [rows.shape[1] for rows in queries]
+    return np.concatenate(queries, 1), np.concatenate(segments, 1), counts

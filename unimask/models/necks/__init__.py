@@ -1,0 +1,7 @@
+"""Pixel decoders: backbone maps in, :class:`~unimask.structures.PixelFeatures` out."""
+
+from unimask.models.necks.fpn import FPNPixelDecoder
+from unimask.models.necks.msdeformattn import MSDeformAttnPixelDecoder
+from unimask.models.necks.transformer_encoder import TransformerEncoderPixelDecoder
+
+__all__ = ['FPNPixelDecoder', 'MSDeformAttnPixelDecoder', 'TransformerEncoderPixelDecoder']

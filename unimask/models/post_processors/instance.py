@@ -1,0 +1,83 @@
+"""Instance segmentation from queries.
+
+Shapes: Q queries, K classes, D detections, U queries among them, (H, W) output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from unimask.models.post_processors.readout import Readout
+from unimask.registry import MODELS
+from unimask.structures import Taxonomy
+
+
+class InstanceResult(NamedTuple):
+    """Detections, best class score first.
+
+    Attributes:
+        labels: (D,) int64.
+        scores: (D,).
+        masks: (D, H, W) bool.
+        bboxes: (D, 4) x1 y1 x2 y2 of the masks, right and bottom exclusive; zeros if empty.
+    """
+
+    labels: Tensor
+    scores: Tensor
+    masks: Tensor
+    bboxes: Tensor
+
+
+@MODELS.register_module()
+@dataclass(frozen=True, kw_only=True)
+class InstancePostProcessor:
+    """The best (query, class) pairs; class score times mean mask probability (Mask2Former).
+
+    Attributes:
+        max_per_image: Pairs that are kept before stuff classes are dropped.
+    """
+
+    max_per_image: int = 100
+
+    def __call__(self, readout: Readout, taxonomy: Taxonomy) -> InstanceResult:
+        """Detections of thing classes."""
+        probabilities = readout.class_logits.softmax(-1)[:, :-1].flatten()
+        scores, index = probabilities.topk(min(self.max_per_image, len(probabilities)))
+        labels = index % readout.num_classes
+        things = torch.tensor(taxonomy.things, device=labels.device)[labels]
+        scores, index, labels = scores[things], index[things], labels[things]
+        queries, where = (index // readout.num_classes).unique(return_inverse=True)
+        masks, confidence = _masks(readout, queries)
+        return InstanceResult(
+            labels, scores * confidence[where], masks[where], mask_boxes(masks)[where])
+
+
+def _masks(readout: Readout, queries: Tensor) -> tuple[Tensor, Tensor]:
+    """Binary masks (U, H, W) and their mean probability inside (U,)."""
+    masks = torch.zeros(
+        (len(queries), *readout.plan.output), dtype=torch.bool, device=queries.device)
+    inside = torch.zeros(len(queries), device=queries.device)
+    if len(queries) == 0:
+        return masks, inside
+    for tile, logits in readout.tiles(queries):
+        torch.gt(logits, 0, out=masks[:, tile])
+        inside += (logits.sigmoid() * masks[:, tile]).sum((1, 2))
+    return masks, inside / (masks.sum((1, 2)) + 1e-6)
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """(U, H, W) bool -> (U, 4) float, x1 y1 x2 y2, right and bottom exclusive."""
+    edges = []
+    for axis in (1, 2):
+        used = masks.any(axis)
+        size = used.shape[1]
+        place = torch.arange(size, device=masks.device)
+        low = torch.where(used, place, size).amin(1)
+        high = torch.where(used, place + 1, 0).amax(1)
+        edges.append((torch.minimum(low, high), high))
+    (x1, x2), (y1, y2) = edges
+    return torch.stack([x1, y1, x2, y2], 1).float()

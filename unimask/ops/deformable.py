@@ -1,0 +1,83 @@
+"""Multi-scale deformable attention: one function over the kernels that exist.
+
+Shapes: B batch, S values of all levels, H heads, D channels a head, T queries, L levels,
+P points a level. Source: Deformable DETR, equation 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unimask.ops import native
+
+Size = tuple[int, int]
+
+
+def deformable_attention(value: Tensor, sizes: Sequence[Size], locations: Tensor,
+                         weights: Tensor) -> Tensor:
+    """Weighted sum of bilinear samples, zeros outside.
+
+    On the GPU it is mmcv's compiled kernel in float32 (its bfloat16 path falls back to a slow
+    one), on the CPU unimask's own compiled kernel where a compiler was found, else
+    ``grid_sample``. All agree up to rounding.
+
+    Args:
+        value: (B, S, H, D), levels one behind the other.
+        sizes: (height, width) of each level; their areas sum to S.
+        locations: (B, T, H, L, P, 2), (x, y) in [0, 1] of the level.
+        weights: (B, T, H, L, P).
+
+    Returns:
+        (B, T, H * D), float32.
+    """
+    value, locations, weights = value.float(), locations.float(), weights.float()
+    if value.is_cuda:
+        return _cuda(value, sizes, locations, weights)
+    if native.supports(value, locations, weights):
+        return native.ms_deform_attn(value, list(sizes), locations, weights)
+    return grid_sample_attention(value, sizes, locations, weights)
+
+
+def _cuda(value: Tensor, sizes: Sequence[Size], locations: Tensor, weights: Tensor) -> Tensor:
+    from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
+    shapes, starts = _level_tensors(tuple(sizes), value.device)
+    step = value.shape[0]
+    return MultiScaleDeformableAttnFunction.apply(
+        value.contiguous(), shapes, starts, locations.contiguous(), weights.contiguous(), step)
+
+
+_LEVELS: dict[tuple, tuple[Tensor, Tensor]] = {}
+
+
+def _level_tensors(sizes: tuple[Size, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sizes (L, 2) and first indices (L,) on the device, made once per combination."""
+    key = (sizes, device)
+    if key not in _LEVELS:
+        if len(_LEVELS) > 256:
+            _LEVELS.clear()
+        areas = [height * width for height, width in sizes]
+        starts = [sum(areas[:level]) for level in range(len(areas))]
+        _LEVELS[key] = (torch.tensor(sizes, device=device), torch.tensor(starts, device=device))
+    return _LEVELS[key]
+
+
+def grid_sample_attention(value: Tensor, sizes: Sequence[Size], locations: Tensor,
+                          weights: Tensor) -> Tensor:
+    """The same with ``grid_sample``, for any device and float type."""
+    batch, _, heads, channels = value.shape
+    targets, points = locations.shape[1], locations.shape[4]
+    grids = (2 * locations - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)
+    levels = value.split([height * width for height, width in sizes], dim=1)
+    samples = []
+    for level, (height, width) in enumerate(sizes):
+        maps = levels[level].permute(0, 2, 3, 1).reshape(batch * heads, channels, height, width)
+        samples.append(F.grid_sample(maps, grids[level], align_corners=False))
+    stacked = torch.stack(samples, dim=-2).flatten(-2)
+    scale = weights.permute(0, 2, 1, 3, 4).reshape(
+        batch * heads, 1, targets, len(sizes) * points)
+    summed = (stacked * scale).sum(-1)
+    return summed.view(batch, heads * channels, targets).transpose(1, 2)

@@ -1,0 +1,91 @@
+"""Bilinear resizing as matrices, so that several resizes and crops become one.
+
+Bilinear resizing (corners not aligned) is linear and separable: resize(M) = R M C^T with one
+matrix per axis. A chain of resizes and crops is the product of their matrices, and any band of
+output rows can be made alone: no full-size map of all queries is ever needed (``design.md``,
+section 6.7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+@lru_cache(maxsize=128)
+def interpolation_matrix(old: int, new: int) -> Tensor:
+    """Weights of ``F.interpolate(mode='bilinear', align_corners=False)`` along an axis.
+
+    Returns:
+        (new, old) float32 on the CPU, each row sums to one. Shared: do not change it.
+    """
+    # As torch does it: the scale and the position in float32.
+    scale = torch.tensor(old / new, dtype=torch.float32)
+    position = ((torch.arange(new, dtype=torch.float32) + 0.5) * scale - 0.5).clamp_(min=0)
+    low = position.floor().long().clamp_(max=old - 1)
+    high = (low + 1).clamp_(max=old - 1)
+    fraction = position - low
+    matrix = torch.zeros(new, old)
+    rows = torch.arange(new)
+    matrix[rows, low] = 1 - fraction
+    matrix[rows, high] += fraction
+    return matrix
+
+
+@dataclass(frozen=True)
+class ResizePlan:
+    """From the mask features' size to the output: resize, crop, resize.
+
+    The published order (spelt out in the code of MaskFormer and Mask2Former): mask logits are
+    resized to the padded input size, cropped to the image and resized to the output size.
+
+    Attributes:
+        source: (h, w) of the mask features.
+        padded: (H, W) of the network's input.
+        image: (H, W) of the image inside it.
+        output: (H, W) of the result.
+    """
+
+    source: tuple[int, int]
+    padded: tuple[int, int]
+    image: tuple[int, int]
+    output: tuple[int, int]
+
+    def first(self, axis: int) -> Tensor:
+        """Source to cropped image along an axis: (image, source)."""
+        return interpolation_matrix(self.source[axis], self.padded[axis])[:self.image[axis]]
+
+    def second(self, axis: int) -> Tensor:
+        """Cropped image to output along an axis: (output, image)."""
+        return interpolation_matrix(self.image[axis], self.output[axis])
+
+    def whole(self, axis: int) -> Tensor:
+        """Source to output along an axis: (output, source)."""
+        if self.image[axis] == self.output[axis]:
+            return self.first(axis)
+        return self.second(axis) @ self.first(axis)
+
+
+def resize_maps(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """R M C^T: maps (N, h, w), rows (H, h), columns (W, w) on the CPU -> (N, H, W).
+
+    The matrices are banded: only the source rows that matter enter the product.
+    """
+    band = used_band(rows)
+    rows = rows[:, band].to(maps.device)
+    return rows @ (maps[:, band] @ columns.T.to(maps.device))
+
+
+def used_band(matrix: Tensor) -> slice:
+    """The columns of a banded matrix that hold anything."""
+    used = matrix.ne(0).any(0).nonzero()
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+
+
+def row_tiles(height: int, width: int, maps: int, budget: int = 2**23) -> list[slice]:
+    """Bands of output rows such that ``maps`` maps of a band hold at most ``budget`` values."""
+    step = max(1, budget // max(1, width * maps))
+    return [slice(start, min(height, start + step)) for start in range(0, height, step)]

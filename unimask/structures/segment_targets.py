@@ -1,0 +1,257 @@
+"""Ground-truth segments, held compactly.
+
+Shapes: N segments of an image, M (segment, point set) pairs, P points, (H, W) padded input size.
+Points are (x, y) in [0, 1] of the padded image, x first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SegmentTargets:
+    """The segments of one image.
+
+    Exactly one of the two storages is set. Segments that cannot overlap share one map of segment
+    indices; others keep a bool mask each. Float masks at full size never exist.
+
+    Attributes:
+        labels: (N,) int64.
+        index_map: (H, W) int16 or int32, the segment's index at each pixel, N where there is none.
+        masks: (N, H, W) bool.
+    """
+
+    labels: Tensor
+    index_map: Tensor | None = None
+    masks: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if (self.index_map is None) == (self.masks is None):
+            raise ValueError('SegmentTargets holds either an index map or masks.')
+        if self.masks is not None and len(self.masks) != len(self.labels):
+            raise ValueError(
+                f'{len(self.labels)} labels do not fit {len(self.masks)} masks.')
+
+    @classmethod
+    def from_id_map(cls, id_map: Tensor, ids: Sequence[int] | Tensor,
+                    labels: Sequence[int] | Tensor) -> SegmentTargets:
+        """Segments of a map of ids; an id that does not occur gives an empty mask.
+
+        Args:
+            id_map: (H, W) integers; ids that are not listed belong to no segment.
+            ids: (N,) ids of the segments.
+            labels: (N,) classes of the segments.
+        """
+        device = id_map.device
+        ids = torch.as_tensor(ids, dtype=torch.int64, device=device).reshape(-1)
+        labels = torch.as_tensor(labels, dtype=torch.int64, device=device).reshape(-1)
+        count = len(ids)
+        if count == 0:
+            return cls(labels, index_map=torch.zeros_like(id_map, dtype=torch.int16))
+        sorted_ids, order = ids.sort()
+        position = torch.searchsorted(sorted_ids, id_map.to(torch.int64)).clamp_(max=count - 1)
+        found = sorted_ids[position] == id_map
+        index = torch.where(found, order[position], count)
+        return cls(labels, index_map=index.to(torch.int16 if count < 2**15 else torch.int32))
+
+    @classmethod
+    def from_masks(cls, masks: Tensor, labels: Sequence[int] | Tensor) -> SegmentTargets:
+        """Segments that may overlap: ``masks`` (N, H, W), ``labels`` (N,)."""
+        labels = torch.as_tensor(labels, dtype=torch.int64, device=masks.device).reshape(-1)
+        return cls(labels, masks=masks.to(torch.bool))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        storage = self.index_map if self.masks is None else self.masks
+        return tuple(storage.shape[-2:])
+
+    def pad(self, size: tuple[int, int]) -> SegmentTargets:
+        """Grow to ``size`` at the right and at the bottom; no segment reaches there.
+
+        Raises:
+            ValueError: If the segments are larger than ``size``.
+        """
+        rows, columns = size[0] - self.size[0], size[1] - self.size[1]
+        if rows < 0 or columns < 0:
+            raise ValueError(
+                f'The ground truth has size {self.size} (height, width), which does not fit into '
+                f'the input of size {tuple(size)}: were image and annotation resized alike?')
+        if rows == 0 and columns == 0:
+            return self
+        border = (0, columns, 0, rows)
+        if self.masks is None:
+            return replace(self, index_map=F.pad(self.index_map, border, value=len(self)))
+        return replace(self, masks=F.pad(self.masks, border))
+
+    def to(self, device: torch.device | str) -> SegmentTargets:
+        """A copy on another device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        return SegmentTargets(**moved)
+
+    def dense(self) -> Tensor:
+        """All masks, (N, H, W) bool."""
+        if self.masks is not None:
+            return self.masks
+        indices = torch.arange(len(self), device=self.labels.device)
+        return self.index_map == indices[:, None, None]
+
+    def sample(self, points: Tensor) -> Tensor:
+        """Bilinear values of the 0/1 masks (``grid_sample``, no aligned corners, zeros outside).
+
+        Args:
+            points: (P, 2) shared by all segments, or (..., N, P, 2).
+
+        Returns:
+            (N, P) or (..., N, P) in the points' float type.
+        """
+        if points.dim() == 2:
+            points = points.expand(len(self), *points.shape)
+        segments = torch.arange(len(self), device=self.labels.device)
+        segments = segments.expand(points.shape[:-2]).reshape(-1)
+        values = TargetBatch.stack([self]).sample(
+            points.reshape(-1, *points.shape[-2:]), segments)
+        return values.reshape(points.shape[:-1])
+
+    def resize(self, size: tuple[int, int], mode: str = 'nearest') -> Tensor:
+        """Masks at another size.
+
+        Args:
+            size: (h, w).
+            mode: ``nearest``, ``bilinear`` (no aligned corners) or ``area``.
+
+        Returns:
+            (N, h, w) float32.
+
+        Raises:
+            ValueError: If the mode is unknown.
+        """
+        if mode not in ('nearest', 'bilinear', 'area'):
+            raise ValueError(f'mode must be nearest, bilinear or area, not {mode!r}.')
+        if len(self) == 0:
+            return torch.zeros((0, *size), device=self.labels.device)
+        if mode == 'nearest' and self.masks is None:
+            # Pick first, then compare: the masks never exist at full size.
+            picked = _nearest(self.index_map, size)
+            indices = torch.arange(len(self), device=self.labels.device)
+            return (picked == indices[:, None, None]).float()
+        if mode == 'nearest':
+            return _nearest(self.masks, size).float()
+        # One segment at a time keeps the full-size float masks out of memory.
+        slices = [F.interpolate(mask[None, None].float(), size, mode=mode)[0, 0]
+                  for mask in self.dense()]
+        return torch.stack(slices)
+
+
+def _nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """What ``F.interpolate(mode='nearest')`` picks, for any type: (..., H, W) -> (..., h, w)."""
+    rows, columns = (
+        (torch.arange(new, device=maps.device) * (old / new)).long().clamp_(max=old - 1)
+        for new, old in zip(size, maps.shape[-2:], strict=True))
+    return maps[..., rows[:, None], columns]
+
+
+@dataclass(frozen=True)
+class TargetBatch:
+    """The segments of all images of a batch, one behind the other: M of them.
+
+    Attributes:
+        labels: (M,) int64.
+        image_index: (M,) int64, the image of each segment.
+        counts: Segments per image.
+        index_maps: (B, H, W) if no image has overlapping segments: index *within the image*.
+        masks: (M, H, W) bool otherwise.
+    """
+
+    labels: Tensor
+    image_index: Tensor
+    counts: tuple[int, ...]
+    index_maps: Tensor | None
+    masks: Tensor | None
+
+    @classmethod
+    def stack(cls, targets: Sequence[SegmentTargets]) -> TargetBatch:
+        """Join images of equal (padded) size."""
+        labels = torch.cat([target.labels for target in targets])
+        counts = tuple(len(target) for target in targets)
+        image_index = torch.repeat_interleave(
+            torch.arange(len(targets)), torch.tensor(counts)).to(labels.device)
+        if all(target.masks is None for target in targets):
+            maps = torch.stack([target.index_map for target in targets])
+            return cls(labels, image_index, counts, maps, None)
+        masks = torch.cat([target.dense() for target in targets])
+        return cls(labels, image_index, counts, None, masks)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        storage = self.index_maps if self.masks is None else self.masks
+        return tuple(storage.shape[-2:])
+
+    @property
+    def within_image(self) -> Tensor:
+        """(M,) index of each segment among those of its image."""
+        first = torch.tensor(self.counts).cumsum(0) - torch.tensor(self.counts)
+        return torch.arange(len(self), device=self.labels.device) - first.to(
+            self.labels.device)[self.image_index]
+
+    def sample(self, points: Tensor, segments: Tensor) -> Tensor:
+        """Bilinear values of chosen segments: points (R, P, 2), segments (R,) -> (R, P).
+
+        Four look-ups a point give the exact value, so that no mask is turned into floats
+        (``design.md``, section 6.4).
+        """
+        if self.masks is None:
+            source, first = self.index_maps, self.image_index[segments]
+            wanted = self.within_image[segments].to(source.dtype)[:, None]
+        else:
+            source, first, wanted = self.masks, segments, None
+        height, width = self.size
+        flat = source.reshape(len(source), height * width)
+        position = points * points.new_tensor([width, height]) - 0.5
+        corner = position.floor()
+        fraction = position - corner
+        corner = corner.long()
+        value = points.new_zeros(points.shape[:-1])
+        for dy in (0, 1):
+            for dx in (0, 1):
+                x, y = corner[..., 0] + dx, corner[..., 1] + dy
+                inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+                where = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1))
+                found = flat[first[:, None], where]
+                hit = (found if wanted is None else found == wanted) & inside
+                weight_x = fraction[..., 0] if dx else 1 - fraction[..., 0]
+                weight_y = fraction[..., 1] if dy else 1 - fraction[..., 1]
+                value += hit * (weight_x * weight_y)
+        return value
+
+    def sample_shared(self, points: Tensor) -> Tensor:
+        """Every segment at its image's points: (B, P, 2) -> (M, P)."""
+        everything = torch.arange(len(self), device=self.labels.device)
+        return self.sample(points[self.image_index], everything)
+
+    def resize_nearest(self, size: tuple[int, int]) -> Tensor:
+        """All segments at another size: (M, h, w) float32."""
+        if self.masks is not None:
+            return _nearest(self.masks, size).float()
+        picked = _nearest(self.index_maps, size)[self.image_index]
+        return (picked == self.within_image[:, None, None]).float()
+
+    def select(self, segments: Tensor) -> Tensor:
+        """Whole masks of chosen segments: (R,) -> (R, H, W) bool."""
+        if self.masks is not None:
+            return self.masks[segments]
+        maps = self.index_maps[self.image_index[segments]]
+        return maps == self.within_image[segments, None, None]
