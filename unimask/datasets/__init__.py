@@ -1,1 +1,41 @@
-"""TODO"""
+"""Datasets that serve the three tasks, and their transforms."""
+
+from unimask.datasets.coco_format import CocoFormatDataset
+from unimask.datasets.instance import (
+    ADE20KInstanceDataset,
+    CityscapesInstanceDataset,
+    CocoInstanceDataset,
+    InstanceDataset,
+    PennFudanDataset,
+)
+from unimask.datasets.panoptic import (
+    ADE20KPanopticDataset,
+    CityscapesPanopticDataset,
+    CocoPanopticDataset,
+    MapillaryPanopticDataset,
+    PanopticDataset,
+)
+from unimask.datasets.semantic import (
+    ADE20KSemanticDataset,
+    CamVidDataset,
+    CityscapesSemanticDataset,
+    MapillarySemanticDataset,
+    SemanticDataset,
+)
+from unimask.datasets.shapes import (
+    ShapesDataset,
+    ShapesInstanceDataset,
+    ShapesSemanticDataset,
+    ShapesSpec,
+    make_shapes,
+)
+from unimask.datasets.transforms import *  # noqa: F403
+
+__all__ = [
+    'ADE20KInstanceDataset', 'ADE20KPanopticDataset', 'ADE20KSemanticDataset', 'CamVidDataset',
+    'CityscapesInstanceDataset', 'CityscapesPanopticDataset', 'CityscapesSemanticDataset',
+    'CocoFormatDataset', 'CocoInstanceDataset', 'CocoPanopticDataset', 'InstanceDataset',
+    'MapillaryPanopticDataset', 'MapillarySemanticDataset', 'PanopticDataset', 'PennFudanDataset',
+    'SemanticDataset', 'ShapesDataset', 'ShapesInstanceDataset', 'ShapesSemanticDataset',
+    'ShapesSpec', 'make_shapes',
+]

@@ -1,0 +1,58 @@
+# Cityscapes instances, 8 classes, crops of 512 x 1024. Layout below data_root:
+#   leftImg8bit/{train,val}/CITY/*_leftImg8bit.png
+#   annotations/instancesonly_filtered_gtFine_{train,val}.json
+# The latter are made by tools/dataset_converters/cityscapes.py.
+# `--cfg-options data_root=/path/to/data` moves every path of this file.
+dataset_type = 'CityscapesInstanceDataset'
+data_root = 'data/cityscapes/'
+crop_size = (512, 1024)
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadInstances'),
+    dict(
+        type='ResizeShortestEdge',
+        short_edge=[int(0.1 * step * 1024) for step in range(5, 21)],
+        max_long=4096),
+    dict(type='RandomCrop', size=crop_size),
+    dict(type='ColorAugSSD'),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='ResizeShortestEdge', short_edge=1024, max_long=2048),
+    dict(type='LoadInstances', keep_crowd=True),
+    dict(type='PackSegInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='annotations/instancesonly_filtered_gtFine_train.json',
+        data_prefix=dict(img='leftImg8bit/train/'),
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='annotations/instancesonly_filtered_gtFine_val.json',
+        data_prefix=dict(img='leftImg8bit/val/'),
+        test_mode=True,
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+val_evaluator = [dict(type='CityscapesInstanceMetric')]
+test_evaluator = val_evaluator

@@ -1,0 +1,66 @@
+"""Checks that the files of a dataset are there, before training starts."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+__all__ = ['check_file', 'check_files', 'check_folder']
+
+REMEDY = 'Mend the dataset, or point to it with `--cfg-options data_root=/path/to/data`.'
+SHOWN = 3
+
+
+def _is_remote(path: str) -> bool:
+    return '://' in path
+
+
+def check_file(path: str, *, owner: str, key: str) -> None:
+    """Raise an error that names file and config key, unless the file is there.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if not _is_remote(path) and not os.path.isfile(path):
+        raise FileNotFoundError(f'{owner}: the file {path} (key `{key}`) is not there. {REMEDY}')
+
+
+def check_folder(path: str, *, owner: str, key: str) -> None:
+    """Raise an error that names folder and config key, unless the folder is there.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    if not _is_remote(path) and not os.path.isdir(path):
+        raise FileNotFoundError(f'{owner}: the folder {path} (key `{key}`) is not there. {REMEDY}')
+
+
+def check_files(paths: Iterable[str], *, owner: str, source: str) -> None:
+    """Raise one error that names the first missing files, if any are missing.
+
+    Each folder is listed once, which is far cheaper than asking for every file.
+
+    Args:
+        paths: Files that must exist.
+        owner: Dataset type, for the message.
+        source: What names these files, for the message.
+
+    Raises:
+        FileNotFoundError: If a file or its folder is missing.
+    """
+    names_of = defaultdict(list)
+    for path in paths:
+        if not _is_remote(path):
+            folder, name = os.path.split(path)
+            names_of[folder].append(name)
+    missing = [os.path.join(folder, name)
+               for folder, names in names_of.items() for name in _missing(folder, names)]
+    if missing:
+        more = f' and {len(missing) - SHOWN} more' if len(missing) > SHOWN else ''
+        raise FileNotFoundError(
+            f'{owner}: {source} names files that are not there: '
+            f'{", ".join(missing[:SHOWN])}{more}. {REMEDY}')
+
+
+def _missing(folder: str, names: Sequence[str]) -> list[str]:
+    present = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    return [name for name in names if name not in present]
