@@ -1,0 +1,160 @@
+"""tools/misc/doctor.py: what it says about a sound environment and about broken ones."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import doctor
+import pytest
+
+
+def run_doctor(repo: Path, *checks: str, python_path: Path | None = None) -> tuple[int, str]:
+    """Exit status and output of the script, with modules of ``python_path`` before all others."""
+    env = {'PATH': '/usr/bin:/bin', 'PYTHONPATH': str(python_path or '')}
+    done = subprocess.run(
+        [sys.executable, repo / 'tools' / 'misc' / 'doctor.py', '--only', *checks], env=env,
+        capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def fake(folder: Path, module: str, code: str) -> Path:
+    """A package ``module`` with this code, in ``folder``."""
+    (folder / module).mkdir(parents=True)
+    (folder / module / '__init__.py').write_text(code)
+    return folder
+
+
+def test_sound_environment(repo: Path) -> None:
+    status, output = run_doctor(
+        repo, 'python', 'disk', 'setuptools', 'numpy', 'torch', 'torchvision', 'gpu',
+        'distributions', 'mmcv-cpu', 'opencv')
+    assert status == 0, output
+    assert 'torchvision   ' in output
+    assert 'matches torch 2.' in output
+    assert 'compiled ops run' in output
+    assert 'FAIL' not in output
+
+
+def test_missing_torch(repo: Path, tmp_path: Path) -> None:
+    path = fake(tmp_path, 'torch', 'raise ImportError("libcudart.so.13: cannot open")')
+    status, output = run_doctor(repo, 'torch', 'torchvision', 'mmcv-cpu', python_path=path)
+    assert status == 1
+    assert output.count('libcudart.so.13: cannot open') == 3
+    assert "pip install 'torch>=2.12,<2.13' 'torchvision>=0.27,<0.28'" in output
+    assert '3 of 3 checks failed' in output
+
+
+def test_torchvision_of_another_torch(repo: Path, tmp_path: Path) -> None:
+    path = fake(tmp_path, 'torchvision',
+                'raise RuntimeError("operator torchvision::nms does not exist")')
+    status, output = run_doctor(repo, 'torch', 'torchvision', python_path=path)
+    assert status == 1
+    assert 'does not fit torch' in output
+    assert 'operator torchvision::nms does not exist' in output
+    assert "'torchvision>=0.27,<0.28'" in output
+
+
+def test_mmcv_compiled_for_another_torch(repo: Path, tmp_path: Path) -> None:
+    path = fake(tmp_path, 'mmcv', '')
+    fake(tmp_path / 'mmcv', 'ops', 'raise ImportError("_ext.so: undefined symbol: _ZN3c10")')
+    status, output = run_doctor(repo, 'mmcv-cpu', python_path=path)
+    assert status == 1
+    assert 'compiled against another torch' in output
+    assert 'MMCV_WITH_OPS=1' in output
+    assert '--no-cache-dir' in output
+    assert '--no-build-isolation' in output
+
+
+def test_mmcv_without_ops(repo: Path, tmp_path: Path) -> None:
+    path = fake(tmp_path, 'mmcv', '')
+    fake(tmp_path / 'mmcv', 'ops',
+         'raise ModuleNotFoundError("No module named \'mmcv._ext\'")')
+    status, output = run_doctor(repo, 'mmcv-cpu', python_path=path)
+    assert status == 1
+    assert 'installed without its compiled ops' in output
+
+
+def test_opencv_without_its_system_library(repo: Path, tmp_path: Path) -> None:
+    path = fake(tmp_path, 'cv2', 'raise ImportError("libGL.so.1: cannot open shared object file")')
+    status, output = run_doctor(repo, 'opencv', python_path=path)
+    assert status == 1
+    assert 'opencv-python-headless' in output
+
+
+@pytest.mark.parametrize(('release', 'word'), [('2.14.0', 'C++20'), ('2.13.1', 'only torch 2.12')])
+def test_untested_torch_is_a_note(monkeypatch: pytest.MonkeyPatch, release: str,
+                                  word: str) -> None:
+    monkeypatch.setattr('torch.__version__', release)
+    finding = doctor.examine('torch')
+    assert finding.status == doctor.NOTE
+    assert word in finding.detail
+    assert 'torch>=2.12,<2.13' in finding.remedy
+
+
+def test_torchvision_of_a_neighbouring_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('torchvision.__version__', '0.26.0')
+    finding = doctor.examine('torchvision')
+    assert finding.status == doctor.FAIL
+    assert 'to which 0.27 belongs' in finding.detail
+
+
+@pytest.mark.parametrize(('found', 'word'), [
+    ('69.5.1', 'rejects the metadata'), ('82.0', 'pkg_resources'), (None, 'not installed')])
+def test_setuptools_out_of_range(monkeypatch: pytest.MonkeyPatch, found: str | None,
+                                 word: str) -> None:
+    monkeypatch.setattr(doctor, '_installed', lambda name: found)
+    finding = doctor.examine('setuptools')
+    assert finding.status == doctor.FAIL
+    assert word in finding.detail
+    assert 'setuptools>=77,<81' in finding.remedy
+
+
+def test_both_sets_of_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, '_installed', lambda name: '1.0')
+    finding = doctor.examine('distributions')
+    assert finding.status == doctor.FAIL
+    assert 'onedl-mmcv and mmcv' in finding.detail
+    assert 'pip uninstall -y onedl-mmcv mmcv' in finding.remedy
+
+
+def test_original_distributions_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    originals = {original for _, original in doctor.DISTRIBUTIONS.values()}
+    monkeypatch.setattr(doctor, '_installed', lambda name: '1.0' if name in originals else None)
+    finding = doctor.examine('distributions')
+    assert finding.status == doctor.OK
+    assert 'mmsegmentation 1.0' in finding.detail
+
+
+def test_missing_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, '_installed', lambda name: None)
+    finding = doctor.examine('distributions')
+    assert finding.status == doctor.FAIL
+    assert 'no distribution of mmcv, mmengine, mmdet, mmseg' in finding.detail
+    assert 'onedl-mmdetection' in finding.remedy
+
+
+def test_missing_compiler_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('CXX', raising=False)
+    monkeypatch.setattr(doctor.shutil, 'which', lambda name: None)
+    finding = doctor.examine('compiler')
+    assert finding.status == doctor.NOTE
+    assert 'build-essential' in finding.remedy
+
+
+def test_missing_kernels_are_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('unimask.ops.native.load', lambda: None)
+    finding = doctor.examine('cpu-kernels')
+    assert finding.status == doctor.NOTE
+    assert 'slower' in finding.detail
+
+
+def test_a_crashing_check_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch,
+                                                  capsys: pytest.CaptureFixture) -> None:
+    def crash() -> str:
+        raise ValueError('boom\nsecond line')
+    monkeypatch.setitem(doctor.CHECKS, 'numpy', crash)
+    assert doctor.main(['--only', 'numpy', 'disk']) == 1
+    output = capsys.readouterr().out
+    assert 'ValueError: boom\n' in output
+    assert 'GB free' in output
+    assert '1 of 2 checks failed: numpy' in output

@@ -1,0 +1,231 @@
+"""tools/misc/setup_env.py: choice of Python, stamp, order of the steps, texts of failures."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import setup_env
+import setup_env_process as process
+import setup_env_python as choice
+
+GOOD = {'version': [3, 11, 4], 'bits': 64, 'ensurepip': True, 'headers': True}
+
+
+def fake_python(folder: Path, name: str, **facts: object) -> str:
+    """A command that answers the probe like a Python with these facts."""
+    text = str({**GOOD, **facts}).replace("'", '"').replace('True', 'true').replace(
+        'False', 'false')
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{text}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, repo: Path) -> setup_env.Setup:
+    """A checkout with requirement files and an empty environment."""
+    for name in setup_env.STAMPED:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((repo / name).read_bytes())
+    setup = setup_env.Setup(tmp_path)
+    setup.venv.mkdir()
+    return setup
+
+
+class TestChoice:
+
+    def test_first_usable_one_wins(self, tmp_path: Path) -> None:
+        paths = [
+            str(tmp_path / 'missing'),
+            fake_python(tmp_path, 'old', version=[3, 9, 2]),
+            fake_python(tmp_path, 'bare', ensurepip=False),
+            fake_python(tmp_path, 'good'),
+            fake_python(tmp_path, 'better', version=[3, 12, 1]),
+        ]
+        assert choice.choose(paths).path == paths[3]
+
+    def test_none_usable_says_why_for_each(self, tmp_path: Path) -> None:
+        paths = [
+            fake_python(tmp_path, 'new', version=[3, 14, 0]),
+            fake_python(tmp_path, 'bare', version=[3, 10, 1], ensurepip=False, headers=False),
+            fake_python(tmp_path, 'small', bits=32),
+        ]
+        with pytest.raises(choice.SetupError) as caught:
+            choice.choose(paths)
+        text = str(caught.value)
+        assert 'version 3.14 is not supported (3.10, 3.11, 3.12 are)' in text
+        assert 'apt-get install python3.10-venv' in text
+        assert 'apt-get install python3.10-dev' in text
+        assert '32-bit' in text
+
+    def test_the_running_python(self) -> None:
+        python = choice.examine(sys.executable)
+        assert python.version == sys.version_info[:3]
+        assert sys._base_executable in choice.candidates()
+
+
+class TestProcess:
+
+    def test_output_goes_to_the_log_and_comes_back(self, tmp_path: Path) -> None:
+        log = tmp_path / 'log'
+        process.run([sys.executable, '-c', 'print("one")'], log=log, title='x')
+        output = process.run([sys.executable, '-c', 'print("two")'], log=log, title='x')
+        assert output.strip() == 'two'
+        assert 'one' in log.read_text()
+
+    def test_failure_carries_status_and_tail(self, tmp_path: Path) -> None:
+        code = 'print("\\n".join(map(str, range(99)))); raise SystemExit(3)'
+        with pytest.raises(process.CommandFailed) as caught:
+            process.run([sys.executable, '-c', code], log=tmp_path / 'log', title='x')
+        assert caught.value.status == 3
+        assert caught.value.tail.splitlines() == [str(n) for n in range(84, 99)]
+
+    def test_heartbeat_tells_time_and_progress(self, tmp_path: Path,
+                                               capsys: pytest.CaptureFixture) -> None:
+        code = 'import time; print("[7/120] c++ a.cpp", flush=True); time.sleep(0.9)'
+        process.run([sys.executable, '-c', code], log=tmp_path / 'log', title='mmcv', beat=0.4)
+        assert '... mmcv: ' in capsys.readouterr().out
+        assert process.progress('x\n[7/120] c++ a\n[8/120] c++ b\n') == ', 8 of 120 files'
+
+    def test_environment_of_the_caller_does_not_leak(self, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv('PYTHONPATH', 'elsewhere')
+        code = 'import os; print(os.environ.get("PYTHONPATH"), os.environ["MAX_JOBS"])'
+        output = process.run([sys.executable, '-c', code], log=tmp_path / 'log', title='x',
+                             extra_env={'MAX_JOBS': '3'})
+        assert output.strip() == 'None 3'
+
+    @pytest.mark.parametrize(('output', 'word'), [
+        ('OSError: [Errno 28] No space left on device', 'disk is full'),
+        ('Failed to establish: Temporary failure in name resolution', 'network'),
+        ('x.h:1: fatal error: Python.h: No such file or directory', 'python3-dev'),
+        ("error: command 'g++' failed: No such file or directory", 'build-essential'),
+        ('#error You need C++20 to compile PyTorch', 'below 2.13'),
+        ("ModuleNotFoundError: No module named 'pkg_resources'", 'setuptools is too new'),
+        ('g++: fatal error: Killed signal terminated program cc1plus', 'MAX_JOBS=1'),
+        ('ERROR: No matching distribution found for torch', 'index cannot be reached'),
+    ])
+    def test_known_failures(self, output: str, word: str) -> None:
+        assert word in process.diagnose(f'begin\n{output}\nend')
+
+    def test_unknown_failure(self) -> None:
+        assert process.diagnose('something else') is None
+
+
+class TestStamp:
+
+    def test_not_ready_without_a_stamp(self, checkout: setup_env.Setup) -> None:
+        assert not checkout.ready()
+
+    def test_damaged_stamp(self, checkout: setup_env.Setup) -> None:
+        checkout.stamp.write_text('{')
+        assert not checkout.ready()
+
+    @pytest.mark.parametrize('change', ['requirements', 'installed'])
+    def test_ready_until_something_changes(self, checkout: setup_env.Setup, change: str) -> None:
+        checkout.stamp.write_text(setup_env.json.dumps(checkout.state()))
+        assert checkout.ready()
+        if change == 'requirements':
+            (checkout.root / 'requirements' / 'torch.txt').write_text('torch==2.12.1\n')
+        else:
+            site = checkout.venv / 'lib' / 'python3.11' / 'site-packages'
+            (site / 'torch-2.14.0.dist-info').mkdir(parents=True)
+        assert not checkout.ready()
+
+    def test_second_run_is_quick_and_silent(self, repo: Path) -> None:
+        if not setup_env.Setup(repo).ready():
+            pytest.skip('this environment was not made by setup_env.py')
+        begun = time.monotonic()
+        done = subprocess.run([sys.executable, repo / 'tools' / 'misc' / 'setup_env.py'],
+                              capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+        assert time.monotonic() - begun < 10
+
+
+class TestSteps:
+
+    def test_mmcv_comes_after_torch_and_its_build_tools(self, repo: Path) -> None:
+        todo = setup_env.steps(mmcv=setup_env.requirement(repo, 'onedl-mmcv'), env=())
+        titles = [step.title for step in todo]
+        assert titles.index('torch and torchvision') == 0
+        assert titles.index('build tools') < titles.index('mmcv with compiled ops')
+        mmcv = todo[titles.index('mmcv with compiled ops')]
+        assert mmcv.install[-1].startswith('onedl-mmcv>=')
+        assert '--no-build-isolation' in mmcv.install
+        assert {'--no-cache-dir', '--force-reinstall'} <= set(mmcv.repair)
+
+    def test_checks_are_those_of_the_doctor(self) -> None:
+        import doctor
+        named = {name for step in setup_env.steps(mmcv='', env=()) for name in step.checks}
+        assert named <= set(doctor.CHECKS)
+
+    @pytest.mark.parametrize(('answers', 'commands'), [
+        ([''], ['a']), (['broken', ''], ['a', 'b'])])
+    def test_repairs_only_what_fails(self, checkout: setup_env.Setup, answers: list[str],
+                                     commands: list[str],
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+        done = []
+        step = setup_env.Step('x', ('a',), ('torch',), ('b',))
+        monkeypatch.setattr(checkout, 'pip', lambda step, arguments: done.extend(arguments))
+        monkeypatch.setattr(checkout, 'diagnosis', lambda step: answers.pop(0))
+        checkout.do(step)
+        assert done == commands
+
+    def test_check_that_stays_broken(self, checkout: setup_env.Setup,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+        step = setup_env.Step('build tools', ('a',), ('torch',), ('b',))
+        monkeypatch.setattr(checkout, 'pip', lambda step, arguments: None)
+        monkeypatch.setattr(checkout, 'diagnosis', lambda step: 'FAIL  torch  too old')
+        with pytest.raises(choice.SetupError, match='step "build tools" failed.\n  FAIL  torch'):
+            checkout.do(step)
+
+    def test_failing_command_names_step_reason_and_remedy(self, checkout: setup_env.Setup) -> None:
+        code = 'print("OSError: [Errno 28] No space left on device"); raise SystemExit(1)'
+        with pytest.raises(choice.SetupError) as caught:
+            checkout.command([sys.executable, '-c', code], title='torch and torchvision')
+        text = str(caught.value)
+        assert 'step "torch and torchvision" failed' in text
+        assert 'No space left on device' in text
+        assert 'Free some space' in text
+
+    def test_missing_compiler(self, checkout: setup_env.Setup,
+                              monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv('CXX', raising=False)
+        monkeypatch.setattr(setup_env, 'DISK_NEEDED', 0)
+        monkeypatch.setattr(setup_env.shutil, 'which', lambda name: None)
+        with pytest.raises(choice.SetupError, match='apt-get install build-essential'):
+            checkout.check_machine()
+
+    def test_full_disk(self, checkout: setup_env.Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(setup_env, 'DISK_NEEDED', 1e18)
+        with pytest.raises(choice.SetupError, match='GB are free under .* are needed'):
+            checkout.check_machine()
+
+    def test_environment_of_an_unsupported_python(self, checkout: setup_env.Setup,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checkout, 'version', lambda: (3, 13))
+        with pytest.raises(choice.SetupError, match='made with Python 3.13'):
+            checkout.make_venv()
+
+    def test_gpu_is_hidden_from_the_build_without_nvcc(
+            self, checkout: setup_env.Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv('CUDA_HOME', raising=False)
+        monkeypatch.setattr(setup_env.shutil, 'which', lambda name: None)
+        assert dict(checkout.compile_env())['CUDA_VISIBLE_DEVICES'] == ''
+        monkeypatch.setattr(setup_env.shutil, 'which', lambda name: '/usr/bin/nvcc')
+        assert 'CUDA_VISIBLE_DEVICES' not in dict(checkout.compile_env())
+
+
+def test_interrupt_ends_the_child(tmp_path: Path) -> None:
+    code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'
+    child = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True,
+                             start_new_session=True)
+    pid = int(child.stdout.readline())
+    process.stop(child)
+    assert child.returncode == -signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
