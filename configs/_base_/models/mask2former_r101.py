@@ -1,0 +1,4 @@
+_base_ = './mask2former_r50.py'
+model = dict(
+    backbone=dict(depth=101),
+    init_cfg=dict(checkpoint='torchvision://resnet101'))

@@ -1,0 +1,9 @@
+# The MaskFormers with Swin: one rate for the whole model, and a warm-up of 1500 iterations.
+_base_ = './maskformer_160k.py'
+optim_wrapper = dict(
+    paramwise_cfg=dict(backbone_lr_mult=1.0),
+    optimizer=dict(lr=6e-5, weight_decay=0.01))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, begin=0, end=1501, by_epoch=False),
+    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=160001, by_epoch=False),
+]

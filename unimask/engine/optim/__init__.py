@@ -1,0 +1,5 @@
+"""Optimiser construction."""
+
+from .constructor import GroupedOptimWrapperConstructor
+
+__all__ = ['GroupedOptimWrapperConstructor']
