@@ -219,6 +219,37 @@ def test_other_parameters_rebuild(tmp_path, changed):
     assert [path.name for path in tmp_path.iterdir()] == ['shapes']
 
 
+def test_damaged_dataset_is_rebuilt(tmp_path):
+    folder = tmp_path / 'shapes'
+    make_shapes(folder, num_train=2, num_val=1, size=48)
+    before = digests(folder)
+    (folder / 'images/train/000002.jpg').unlink()
+    assert make_shapes(folder, num_train=2, num_val=1, size=48)
+    assert digests(folder) == before
+
+
+@pytest.mark.parametrize('old_seed', [None, 7])
+def test_another_process_may_be_faster(tmp_path, old_seed):
+    folder, parameters = tmp_path / 'shapes', dict(num_train=1, num_val=0, size=48)
+    if old_seed is not None:
+        make_shapes(folder, **parameters, seed=old_seed)
+    made = []
+    assert not make_shapes(folder, **parameters, progress=lambda: made.append(
+        make_shapes(folder, **parameters)))
+    assert made == [True]
+    assert [path.name for path in tmp_path.iterdir()] == ['shapes']
+
+
+def test_files_do_not_depend_on_the_number_of_threads(root, tmp_path):
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1 if threads > 1 else 2)
+    try:
+        make_shapes(tmp_path / 'again', **COUNTS, size=SIZE, seed=3)
+    finally:
+        cv2.setNumThreads(threads)
+    assert digests(tmp_path / 'again') == digests(root)
+
+
 def test_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / 'photo.jpg').write_bytes(b'precious')
     with pytest.raises(FileExistsError, match='not a Shapes dataset'):

@@ -144,10 +144,21 @@ def make_shapes(root: str | Path, *, num_train: int = 400, num_val: int = 100, s
 
 
 def _is_made(root: Path, spec: ShapesSpec) -> bool:
+    """Whether ``root`` has the manifest of ``spec`` and as many files as that promises."""
     try:
-        return json.loads((root / MANIFEST).read_text()) == asdict(spec)
+        same = json.loads((root / MANIFEST).read_text()) == asdict(spec)
+        return same and all(
+            len(list(folder.iterdir())) == count
+            for split, count in spec.splits.items() for folder in _folders(root, split))
     except (OSError, ValueError):
         return False
+
+
+def _folders(root: Path, split: str) -> tuple[Path, Path, Path]:
+    """Where the pictures, the panoptic and the semantic maps of a split are."""
+    annotations = root / 'annotations'
+    return (root / 'images' / split, annotations / f'panoptic_{split}',
+            annotations / f'semantic_{split}')
 
 
 def _check_replaceable(root: Path) -> None:
@@ -161,24 +172,27 @@ def _publish(draft: Path, root: Path, spec: ShapesSpec) -> bool:
     """Move the finished ``draft`` to ``root``; False if another process was faster."""
     if _is_made(root, spec):
         return False
-    if root.exists():
-        old = Path(tempfile.mkdtemp(prefix=f'.{root.name}-old-', dir=root.parent))
-        os.replace(root, old)
-        shutil.rmtree(old)
     try:
+        _discard(root)
         os.replace(draft, root)
-    except OSError:
+    except OSError:  # another process may have done the same at the same moment
         if _is_made(root, spec):
             return False
         raise
     return True
 
 
+def _discard(root: Path) -> None:
+    """Remove ``root``, moving it aside first so that it never is there in part."""
+    if root.exists():
+        old = Path(tempfile.mkdtemp(prefix=f'.{root.name}-old-', dir=root.parent))
+        os.replace(root, old)
+        shutil.rmtree(old)
+
+
 def _write_split(root: Path, split: str, count: int, stream: int, spec: ShapesSpec,
                  progress: Callable[[], None] | None) -> None:
-    annotations = root / 'annotations'
-    for folder in (root / 'images' / split, annotations / f'panoptic_{split}',
-                   annotations / f'semantic_{split}'):
+    for folder in _folders(root, split):
         folder.mkdir(parents=True)
     images, panoptic, instances = [], [], []
     for index in range(count):
@@ -193,6 +207,7 @@ def _write_split(root: Path, split: str, count: int, stream: int, spec: ShapesSp
         instances += _instances(scene, segments, image_id, len(instances) + 1)
         if progress is not None:
             progress()
+    annotations = root / 'annotations'
     _write_json(annotations / f'panoptic_{split}.json',
                 _document(split, images, panoptic, CLASSES, isthing=True))
     _write_json(annotations / f'instances_{split}.json',
@@ -200,14 +215,14 @@ def _write_split(root: Path, split: str, count: int, stream: int, spec: ShapesSp
 
 
 def _write_scene(root: Path, split: str, stem: str, scene: Scene) -> None:
-    annotations = root / 'annotations'
+    pictures, panoptic, semantic = _folders(root, split)
     labels = np.array([IGNORE_INDEX, *map(CLASSES.index, scene.classes)], np.uint8)
     numbers = np.arange(len(scene.classes) + 1)
     ids = np.array([_segment_id(number) for number in numbers])
     bgr = np.stack([ids >> 16, ids >> 8 & 255, ids & 255], -1).astype(np.uint8)
-    _write_image(root / 'images' / split / f'{stem}.jpg', scene.image)
-    _write_image(annotations / f'panoptic_{split}' / f'{stem}.png', bgr[scene.segment_map])
-    _write_image(annotations / f'semantic_{split}' / f'{stem}.png', labels[scene.segment_map])
+    _write_image(pictures / f'{stem}.jpg', scene.image)
+    _write_image(panoptic / f'{stem}.png', bgr[scene.segment_map])
+    _write_image(semantic / f'{stem}.png', labels[scene.segment_map])
 
 
 def _segment_id(number: int) -> int:
