@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/mask2former_r101.py',
+    '../_base_/datasets/coco_panoptic_lsj1024.py',
+    '../_base_/schedules/mask2former_50e.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(taxonomy='CocoPanopticDataset')

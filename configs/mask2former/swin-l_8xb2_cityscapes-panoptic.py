@@ -1,0 +1,9 @@
+_base_ = [
+    '../_base_/models/mask2former_swin-l.py',
+    '../_base_/datasets/cityscapes_panoptic_512x1024.py',
+    '../_base_/schedules/mask2former_90k.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    taxonomy='CityscapesPanopticDataset',
+    head=dict(num_queries=200))

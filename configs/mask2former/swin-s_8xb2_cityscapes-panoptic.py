@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/mask2former_swin-s.py',
+    '../_base_/datasets/cityscapes_panoptic_512x1024.py',
+    '../_base_/schedules/mask2former_90k.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(taxonomy='CityscapesPanopticDataset')

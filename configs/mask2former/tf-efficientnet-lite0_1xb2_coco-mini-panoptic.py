@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/mask2former_tf-efficientnet-lite0.py',
+    '../_base_/datasets/coco_mini_panoptic.py',
+    '../_base_/schedules/mask2former_small.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(taxonomy='CocoPanopticDataset')
