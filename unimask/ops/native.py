@@ -14,6 +14,7 @@ Shapes: B images, S value rows, H heads, D channels per head, Q queries, L level
 M maps, R rows of logits, N targets.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -24,7 +25,7 @@ import shlex
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -47,7 +48,7 @@ class BuildError(RuntimeError):
     """The kernels cannot be built or loaded here; the message says why."""
 
 
-# ---------------------------------------------------------------------------------------- building
+# ----------------------------------------------------------------------------------------- building
 
 def load() -> ctypes.CDLL | None:
     """The compiled kernels, built on the first call; None where they are off or cannot be had."""
@@ -70,6 +71,8 @@ def _load_once() -> ctypes.CDLL | None:
 
 def _build() -> Path:
     """Path of the library for these sources, this compiler and this CPU; built where missing."""
+    if os.name != 'posix':
+        raise BuildError(f'they are not made for {platform.system()}')
     compiler = _compiler()
     sources = sorted(SOURCES.glob('*.cpp'))
     if not sources:
@@ -153,26 +156,17 @@ def _private_temporary_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise BuildError(f'{folder} belongs to somebody else; set UNIMASK_CACHE to a folder of yours')
+        raise BuildError(f'{folder} is not yours alone; set UNIMASK_CACHE to a folder that is')
     return folder
 
 
-class _file_lock:
-    """Context in which no other process builds; released by the system if the process dies."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        try:
-            import fcntl
-        except ImportError:
-            raise BuildError('only POSIX systems are supported') from None
-        self.file = open(self.path, 'w', encoding='utf-8')
-        fcntl.flock(self.file, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
+@contextlib.contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    """No other process builds meanwhile; the system releases the lock of a process that dies."""
+    import fcntl  # POSIX only
+    with path.open('w', encoding='utf-8') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _open(path: Path) -> ctypes.CDLL:
@@ -192,10 +186,10 @@ def _open(path: Path) -> ctypes.CDLL:
     return library
 
 
-# ----------------------------------------------------------------------------------------- calling
+# ------------------------------------------------------------------------------------------ calling
 
 def supports(*tensors: Tensor) -> bool:
-    """Whether the kernels can be had and can take these tensors (plain CPU tensors, at most 32 bit).
+    """Whether the kernels can be had and take these tensors: plain ones on the CPU, <= 32 bit.
 
     False while torch traces, compiles or exports: those need operators they know.
     """
@@ -215,7 +209,7 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 def _library() -> ctypes.CDLL:
     library = load()
     if library is None:
-        raise RuntimeError('the compiled CPU kernels are not available; ask native.supports() first')
+        raise RuntimeError('the compiled CPU kernels are not available; ask supports() first')
     return library
 
 
@@ -229,7 +223,7 @@ def _float32(name: str, tensor: Tensor) -> Tensor:
 
 def _check_shape(name: str, tensor: Tensor, expected: Sequence[int | None], legend: str) -> None:
     fits = tensor.dim() == len(expected) and all(
-        want is None or want == have for want, have in zip(expected, tensor.shape))
+        want is None or want == have for want, have in zip(expected, tensor.shape, strict=True))
     if not fits:
         want = ', '.join('any' if size is None else str(size) for size in expected)
         raise ValueError(f'{name} {legend} must have shape ({want}), not {tuple(tensor.shape)}')
@@ -245,7 +239,7 @@ def _call(name: str, *arguments: ctypes.Array | Tensor | int) -> None:
     getattr(_library(), f'unimask_{name}')(*raw, torch.get_num_threads())
 
 
-# ---------------------------------------------------------------------------- deformable attention
+# ----------------------------------------------------------------------------- deformable attention
 
 class _MSDeformAttn(torch.autograd.Function):
 
@@ -299,13 +293,15 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: 
     batch, rows, heads, _ = value.shape
     if not shapes or min(map(min, shapes)) < 1 or sum(h * w for h, w in shapes) != rows:
         raise ValueError(f'the level shapes {shapes} do not add up to the {rows} rows of value')
+    if rows >= 2 ** 31:
+        raise ValueError(f'value (B,S,H,D) has too many rows: {rows}')
     _check_shape('locations', locations, (batch, None, heads, len(shapes), None, 2),
                  '(B,Q,H,L,P,2)')
     _check_shape('weights', weights, locations.shape[:-1], '(B,Q,H,L,P)')
     return _MSDeformAttn.apply(value, shapes, locations, weights)
 
 
-# ------------------------------------------------------------------------------------------ points
+# ------------------------------------------------------------------------------------------- points
 
 def _map_sizes(maps: Tensor, points: Tensor) -> tuple[ctypes.Array, Tensor]:
     """Sizes for the kernels, and the points laid out so (points shared by all maps stay shared)."""
@@ -392,7 +388,7 @@ def uncertain_points(maps: Tensor, points: Tensor, k: int) -> Tensor:
     return out
 
 
-# ---------------------------------------------------------------------------------------- matching
+# ----------------------------------------------------------------------------------------- matching
 
 @torch.no_grad()
 def pair_statistics(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "bilinear.h"
@@ -30,6 +31,7 @@ struct LevelTable {
         first += p.shapes[2 * l] * p.shapes[2 * l + 1];
       }
     }
+    append(LANES, 1, 1, 0);  // vectors may be read past the end
   }
 
   void append(int64_t count, int64_t h, int64_t w, int64_t first) {
@@ -40,36 +42,32 @@ struct LevelTable {
   }
 };
 
-// Corners of a run of samples, one array per quantity so that computing them vectorises.
+// Corners of a run of samples, one array per quantity.
 struct Samples {
   std::vector<int32_t> row[4];
   std::vector<float> coefficient[4];  // bilinear weight times attention weight
   std::vector<float> fx, fy;
 
-  explicit Samples(int64_t capacity) : fx(capacity), fy(capacity) {
-    for (int c = 0; c < 4; ++c) row[c].resize(capacity), coefficient[c].resize(capacity);
+  explicit Samples(int64_t capacity)
+      : fx(round_up(capacity, LANES)), fy(round_up(capacity, LANES)) {
+    for (int c = 0; c < 4; ++c) row[c].resize(fx.size()), coefficient[c].resize(fx.size());
   }
 
   // `first`: position of the run's first sample in the table.
   void prepare(const LevelTable& table, int64_t first, int64_t count, const float* locations,
                const float* weights) {
-    const float *width = &table.width[first], *height = &table.height[first];
-    const int32_t *length = &table.row_length[first], *start = &table.start[first];
-    int32_t *__restrict r0 = row[0].data(), *__restrict r1 = row[1].data();
-    int32_t *__restrict r2 = row[2].data(), *__restrict r3 = row[3].data();
-    float *__restrict c0 = coefficient[0].data(), *__restrict c1 = coefficient[1].data();
-    float *__restrict c2 = coefficient[2].data(), *__restrict c3 = coefficient[3].data();
-    float *__restrict out_x = fx.data(), *__restrict out_y = fy.data();
-#pragma GCC ivdep
-    for (int64_t i = 0; i < count; ++i) {
-      const Corners c = locate(
-          locations[2 * i], locations[2 * i + 1], width[i], height[i], length[i], start[i]);
-      r0[i] = c.index[0], r1[i] = c.index[1], r2[i] = c.index[2], r3[i] = c.index[3];
-      c0[i] = weights[i] * corner_weight(0, c.fx, c.fy);
-      c1[i] = weights[i] * corner_weight(1, c.fx, c.fy);
-      c2[i] = weights[i] * corner_weight(2, c.fx, c.fy);
-      c3[i] = weights[i] * corner_weight(3, c.fx, c.fy);
-      out_x[i] = c.fx, out_y[i] = c.fy;
+    for (int64_t i = 0; i < count; i += LANES) {
+      vfloat u, v, weight = {};
+      load_points(locations + 2 * i, count - i, &u, &v);
+      std::memcpy(&weight, weights + i, std::min(LANES, count - i) * sizeof(float));
+      const Corners corners =
+          locate(u, v, load(&table.width[first + i]), load(&table.height[first + i]),
+                 load(&table.row_length[first + i]), load(&table.start[first + i]));
+      for (int c = 0; c < 4; ++c) {
+        store(&row[c][i], corners.index[c]);
+        store(&coefficient[c][i], weight * corners.weight(c));
+      }
+      store(&fx[i], corners.fx), store(&fy[i], corners.fy);
     }
   }
 };
@@ -201,14 +199,18 @@ template <int64_t FIXED>
 void run_task(const Task& t, const Problem& p, const LevelTable& table, const float* grad_out,
               const float* value, const float* locations, const float* weights,
               const Gradients& grad) {
-  const int64_t per_head = p.L * p.P, count = t.levels * p.P;
+  const int64_t per_head = p.L * p.P, count = t.levels * p.P, first = t.level * p.P;
   const int64_t image = t.image * p.S * p.H * p.D;
-  Samples samples(count);
+  // Samples of neighbouring heads adjoin, unless the task leaves out levels.
+  const int64_t heads_per_run = t.levels == p.L ? t.heads : 1;
+  Samples samples(heads_per_run * count);
   for (int64_t q = t.image * p.Q; q < (t.image + 1) * p.Q; ++q) {
     for (int64_t h = t.head; h < t.head + t.heads; ++h) {
-      const int64_t row = q * p.H + h, first = t.level * p.P, at = row * per_head + first;
-      samples.prepare(table, first, count, locations + 2 * at, weights + at);
-      scatter_run<FIXED>(samples, 0, count, p, &table.width[first], &table.height[first],
+      const int64_t row = q * p.H + h, at = row * per_head + first;
+      const int64_t begin = (h - t.head) % heads_per_run * count;
+      if (begin == 0)
+        samples.prepare(table, first, heads_per_run * count, locations + 2 * at, weights + at);
+      scatter_run<FIXED>(samples, begin, count, p, &table.width[first], &table.height[first],
                          grad_out + row * p.D, value + image + h * p.D, weights + at,
                          {grad.value + image + h * p.D, grad.locations + 2 * at, grad.weights + at});
     }

@@ -14,14 +14,11 @@ namespace {
 constexpr int64_t TILE = 512;  // points per tile: logits and sigmoids of two rows stay in L1
 constexpr int ROWS = 2, TARGETS = 4;
 
-inline __attribute__((always_inline)) vfloat select(vint mask, vfloat yes, vfloat no) {
-  return (vfloat)((mask & (vint)yes) | (~mask & (vint)no));
-}
-
-// exp(x) for x <= 0 (below -87: exp(-87); NaN stays NaN), relative error about 1e-7:
+// exp(x) for x <= 0 (0 below -87, where it is under 2e-38; NaN stays NaN), relative error 1e-7:
 // x = n ln 2 + r with |r| <= ln 2 / 2, the Taylor series of exp(r), and n put into the exponent.
 inline __attribute__((always_inline)) vfloat exp_negative(vfloat x) {
-  const vfloat clipped = select(x < -87.0f, vfloat{} - 87.0f, x);
+  const vint tiny = x < -87.0f;
+  const vfloat clipped = select(tiny, vfloat{}, x);
   const vfloat shifted = clipped * 1.44269504f + 12582912.0f;  // 1.5 * 2^23 rounds to an integer
   const vfloat n = shifted - 12582912.0f;
   const vfloat r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
@@ -33,7 +30,7 @@ inline __attribute__((always_inline)) vfloat exp_negative(vfloat x) {
   p = p * r + 1.0f;
   p = p * r + 1.0f;
   const vint exponent = ((vint)shifted - (vint)(vfloat{} + 12582912.0f) + 127) << 23;
-  return p * (vfloat)exponent;
+  return select(tiny, vfloat{}, p * (vfloat)exponent);
 }
 
 // log(1 + e) for 0 <= e <= 1 as 2 artanh(s), s = e / (2 + e) <= 1/3, by its power series.
@@ -64,7 +61,7 @@ struct Tile {
 
   // Copies `count` points of one row, fills the sigmoids and adds to the row's two sums.
   void fill(int row, const float* x, int64_t count, double* softplus_sum, double* sigmoid_sum) {
-    const int64_t padded = (count + LANES - 1) / LANES * LANES;
+    const int64_t padded = round_up(count, LANES);
     std::memcpy(logit[row], x, count * sizeof(float));
     std::fill(logit[row] + count, logit[row] + padded, -1e30f);  // softplus = sigmoid = 0
     vfloat total_softplus = {}, total_sigmoid = {};
@@ -107,8 +104,8 @@ struct Targets {
   std::vector<float> data;
 
   Targets(const float* t, int64_t n, int64_t p)
-      : N(n), P(p), padded_N((n + TARGETS - 1) / TARGETS * TARGETS),
-        padded_P((p + LANES - 1) / LANES * LANES), data(padded_N * padded_P) {
+      : N(n), P(p), padded_N(round_up(n, TARGETS)),
+        padded_P(round_up(p, LANES)), data(padded_N * padded_P) {
     for (int64_t i = 0; i < n; ++i) std::copy(t + i * p, t + (i + 1) * p, &data[i * padded_P]);
   }
 };
@@ -127,7 +124,7 @@ void process_rows(int64_t first, int64_t rows, const float* x, const Targets& t,
       const float* targets[TARGETS];
       for (int n = 0; n < TARGETS; ++n)
         targets[n] = t.data.data() + (g * TARGETS + n) * t.padded_P + begin;
-      multiply(tile, targets, (count + LANES - 1) / LANES * LANES, table[g]);
+      multiply(tile, targets, round_up(count, LANES), table[g]);
     }
   }
   for (int64_t r = 0; r < rows; ++r) {

@@ -14,21 +14,22 @@ namespace {
 
 constexpr int64_t TILE = 256;
 
-// Corners of up to TILE points of one map; absent corners have weight 0 and index 0.
+// Corners of up to TILE points of one map, one after the other; index -1: no pixel.
 struct Tile {
   int32_t index[4][TILE];
   float weight[4][TILE];
 
   void prepare(const float* points, int64_t count, int64_t height, int64_t width) {
-    const float h = static_cast<float>(height), w = static_cast<float>(width);
-    const int32_t length = static_cast<int32_t>(width);
-#pragma GCC ivdep
-    for (int64_t i = 0; i < count; ++i) {
-      const Corners c = locate(points[2 * i], points[2 * i + 1], w, h, length, 0);
-      index[0][i] = c.index[0], index[1][i] = c.index[1];
-      index[2][i] = c.index[2], index[3][i] = c.index[3];
-      weight[0][i] = corner_weight(0, c.fx, c.fy), weight[1][i] = corner_weight(1, c.fx, c.fy);
-      weight[2][i] = corner_weight(2, c.fx, c.fy), weight[3][i] = corner_weight(3, c.fx, c.fy);
+    const vfloat h = vfloat{} + static_cast<float>(height), w = vfloat{} + static_cast<float>(width);
+    const vint length = vint{} + static_cast<int32_t>(width);
+    for (int64_t i = 0; i < count; i += LANES) {
+      vfloat u, v;
+      load_points(points + 2 * i, count - i, &u, &v);
+      const Corners corners = locate(u, v, w, h, length, vint{});
+      for (int c = 0; c < 4; ++c) {
+        store(index[c] + i, corners.index[c]);
+        store(weight[c] + i, corners.weight(c));
+      }
     }
   }
 };
@@ -122,9 +123,15 @@ extern "C" {
 void unimask_sample_maps_forward(const int64_t* sizes, const float* maps, const float* points,
                                  float* out, int threads) {
   const unimask::Maps p{sizes[0], sizes[1], sizes[2], sizes[3], points, sizes[4]};
-  unimask::parallel_for(p.M, 1, threads, [&](int64_t first, int64_t last) {
-    for (int64_t m = first; m < last; ++m)
-      unimask::sample_range(p, maps + m * p.height * p.width, p.points_of(m), p.P, out + m * p.P);
+  // Pieces of rows, so that a single map with many points keeps all threads busy.
+  constexpr int64_t PIECE = 16 * unimask::TILE;
+  const int64_t pieces = (p.P + PIECE - 1) / PIECE;
+  unimask::parallel_for(p.M * pieces, 1, threads, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t m = i / pieces, begin = i % pieces * PIECE;
+      unimask::sample_range(p, maps + m * p.height * p.width, p.points_of(m) + 2 * begin,
+                            std::min(PIECE, p.P - begin), out + m * p.P + begin);
+    }
   });
 }
 

@@ -23,6 +23,34 @@ inline __attribute__((always_inline)) void store(float* to, vfloat v) {
   std::memcpy(to, &v, sizeof v);
 }
 
+inline __attribute__((always_inline)) vint load(const int32_t* from) {
+  vint v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+inline __attribute__((always_inline)) void store(int32_t* to, vint v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
+// Per lane; the mask is all ones or all zeros, as comparisons give it.
+inline __attribute__((always_inline)) vfloat select(vint mask, vfloat yes, vfloat no) {
+  return (vfloat)((mask & (vint)yes) | (~mask & (vint)no));
+}
+
+inline __attribute__((always_inline)) vfloat to_float(vint v) {
+  return __builtin_convertvector(v, vfloat);
+}
+
+inline __attribute__((always_inline)) vint floor_to_int(vfloat v) {
+  const vint truncated = __builtin_convertvector(v, vint);
+  return truncated + (to_float(truncated) > v);  // a true comparison is -1
+}
+
+inline int64_t round_up(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
 inline __attribute__((always_inline)) vfloat4 fold(vfloat v) {
   vfloat8 half[2];
   std::memcpy(half, &v, sizeof v);
