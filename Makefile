@@ -36,11 +36,13 @@ format: env ## Mend what ruff can mend
 	$(VENV_PYTHON) -m ruff check --fix .
 
 docs: env ## Build the documentation into docs/_build, every example block executed
-	$(VENV_PYTHON) tools/misc/build_docs.py
+	$(VENV_PYTHON) -m pytest -q tests/test_misc/test_docs.py
+	$(VENV_PYTHON) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
 
 wheel: env ## A wheel with configs and tools in it, under dist
 	$(VENV_PYTHON) -m pip wheel --no-deps --no-build-isolation -w dist .
 
 clean: ## Remove what was generated, except .venv, data and work_dirs
-	rm -rf build dist *.egg-info docs/_build .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf build dist *.egg-info docs/_build docs/_generated .pytest_cache .ruff_cache .import_linter_cache
 	find unimask tools tests configs -name __pycache__ -type d -prune -exec rm -rf {} +

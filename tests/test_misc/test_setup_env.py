@@ -211,6 +211,16 @@ class TestSteps:
         with pytest.raises(choice.SetupError, match='made with Python 3.13'):
             checkout.make_venv()
 
+    def test_broken_environment_is_made_anew(self, checkout: setup_env.Setup) -> None:
+        (checkout.venv / 'bin').mkdir()
+        (checkout.venv / 'bin' / 'python').symlink_to('gone')
+        (checkout.venv / 'lib64').symlink_to('lib')
+        checkout.log.write_text('earlier\n')
+        assert checkout.version() is None
+        checkout.make_venv()
+        assert checkout.version() == sys.version_info[:2]
+        assert checkout.log.read_text().startswith('earlier\n')
+
     def test_gpu_is_hidden_from_the_build_without_nvcc(
             self, checkout: setup_env.Setup, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv('CUDA_HOME', raising=False)

@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DISK_NEEDED = 12e9
 MEMORY_PER_JOB = 2e9
 STAMPED = ('requirements/torch.txt', 'requirements/build.txt', 'requirements/mminstall.txt',
-           'requirements/runtime.txt', 'requirements/tests.txt', 'setup.py', 'setup.cfg')
+           'requirements/runtime.txt', 'requirements/tests.txt', 'requirements/docs.txt',
+           'setup.py', 'setup.cfg')
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def steps(*, mmcv: str, env: tuple[tuple[str, str], ...]) -> list[Step]:
              takes='compiles for 8 to 13 minutes on two cores the first time', env=env),
         Step('other libraries', (
             *no_isolation, '-r', 'requirements/mminstall.txt', '-r', 'requirements/runtime.txt',
-            '-r', 'requirements/tests.txt'), ('distributions', 'libraries')),
+            '-r', 'requirements/tests.txt', '-r', 'requirements/docs.txt'), ('distributions', 'libraries')),
         Step('OpenCV', (), ('opencv',), (*afresh, 'opencv-python-headless<4.13')),
         Step('unimask itself', ('-e', '.', '--no-deps', '--no-build-isolation'), ('unimask',)),
     ]
@@ -132,12 +133,20 @@ class Setup:
         version = self.version()
         if version is None:
             python = choose(candidates())
-            self.command([python.path, '-m', 'venv', '--clear', str(self.venv)],
-                         title='virtual environment')
+            self.empty()
+            self.command([python.path, '-m', 'venv', str(self.venv)], title='virtual environment')
         elif version not in SUPPORTED:
             raise SetupError(
                 f'{self.venv} was made with Python {version[0]}.{version[1]}, which is not '
                 f'supported. Remove it (rm -r {self.venv}) and run the command again.')
+
+    def empty(self) -> None:
+        """Remove what a broken or interrupted run left, except the log."""
+        for path in self.venv.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != self.log:
+                path.unlink()
 
     def version(self) -> tuple[int, ...] | None:
         """Python version of the environment, None where it is missing or does not run."""
