@@ -153,7 +153,7 @@ def _per_class(*, tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, iou: np.ndarra
 
 def _overlaps(truth: SegmentMap, prediction: SegmentMap) -> _Overlaps:
     truth_ids, prediction_ids, table = _joint_areas(
-        truth.ids, prediction.ids.to(truth.ids.device))
+        truth.ids.to(prediction.ids.device), prediction.ids)
     rows = _positions(truth, truth_ids, 'ground truth')
     columns = _positions(prediction, prediction_ids, 'prediction')
     # One more row and column of zeros for the segments (position -1) without pixels.
@@ -177,15 +177,15 @@ def _positions(segments: SegmentMap, present: np.ndarray, name: str) -> np.ndarr
 
 def _joint_areas(first: Tensor, second: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ids in both maps, (n,) and (m,), and (n, m) the number of pixels of each pair."""
-    first_ids, rows = _dense(first)
-    second_ids, columns = _dense(second)
+    first_ids, rows = dense_ids(first)
+    second_ids, columns = dense_ids(second)
     shape = len(first_ids), len(second_ids)
     table = torch.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
     return first_ids.cpu().numpy(), second_ids.cpu().numpy(), table.view(shape).cpu().numpy()
 
 
-def _dense(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """The sorted ids of a map and (h*w,) each pixel's index among them."""
+def dense_ids(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The sorted ids in a map (h, w), and (h*w,) each pixel's index among them."""
     flat = ids.reshape(-1).long()
     if flat.numel() and flat.min() >= 0 and flat.max() < _TABLE_SIZE:
         present = torch.bincount(flat) > 0

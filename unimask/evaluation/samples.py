@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unimask.structures.taxonomy import Taxonomy
 
-from .panoptic_quality import SegmentMap
+from .panoptic_quality import SegmentMap, dense_ids
 
 _PREDICTED_BY = dict(
     pred_sem_seg='semantic', pred_instances='instance', pred_panoptic_seg='panoptic')
@@ -102,7 +102,7 @@ def _segments(pixels: Mapping, num_classes: int, listed_void: int) -> SegmentMap
     ids = class_map(pixels)
     info = pixels.get('segments_info')
     if info is None:
-        segment_ids = torch.unique(ids).cpu().numpy().astype(np.int64)
+        segment_ids = dense_ids(ids)[0].cpu().numpy().astype(np.int64)
         segment_ids = segment_ids[segment_ids != num_classes]
         labels = segment_ids % INSTANCE_OFFSET
         crowd, void = np.zeros(len(labels), dtype=bool), num_classes
@@ -137,8 +137,9 @@ def truth_class_map(
     if 'gt_panoptic_seg' not in sample:
         raise no_truth(metric, '`gt_sem_seg` or `gt_panoptic_seg`')
     segments = truth_segments(sample, num_classes, metric)
-    ids, inverse = torch.unique(segments.ids, return_inverse=True)
+    ids, position = dense_ids(segments.ids)
     label_of = dict(zip(segments.segment_ids.tolist(), segments.labels.tolist(), strict=True))
     # -1 cannot be a class, whatever number the configuration chose for ignored pixels.
     labels = [label_of.get(value, -1) for value in ids.tolist()]
-    return torch.as_tensor(labels, device=inverse.device)[inverse], -1
+    classes = torch.as_tensor(labels, dtype=torch.int64, device=position.device)
+    return classes[position].view(segments.ids.shape), -1
