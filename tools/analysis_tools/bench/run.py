@@ -1,0 +1,134 @@
+"""The whole comparison: build, check, time in turns, measure memory in separate processes."""
+
+import gc
+import multiprocessing
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .agreement import compare_losses, compare_outputs
+from .machine import describe
+from .memory import peak_above
+from .sides import SIDES, Side
+from .steps import STEPS, Step, seconds, time_of_parts
+from .weights import randomise
+from .workload import make_workload
+
+SEED = 0
+WARM_UP = 2
+PART_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run; the command line's options."""
+
+    mode: str
+    peer: str
+    device: str
+    size: int
+    batch: int
+    objects: int
+    amp: str
+    repeat: int
+
+
+def build_side(name: str, settings: Settings) -> Side:
+    """Make a side on the settings' workload and device, with its own initial weights."""
+    torch.manual_seed(SEED)
+    workload = make_workload(
+        size=settings.size, batch=settings.batch, objects=settings.objects, seed=SEED)
+    return SIDES[name](workload, torch.device(settings.device))
+
+
+def build_pair(settings: Settings) -> tuple[Side, Side]:
+    """Our side and the peer's with the same weights: the peer's random ones, converted."""
+    from unimask.convert import convert_state_dict
+
+    peer = build_side(settings.peer, settings)
+    randomise(peer.model, peer.class_head, SEED)
+    ours = build_side('unimask', settings)
+    ours.finish(convert_state_dict(peer.model.state_dict(), source=settings.peer))
+    peer.finish()
+    return ours, peer
+
+
+def run(settings: Settings) -> dict:
+    """Compare unimask with a peer; the keys of the result are explained in the docs."""
+    ours, peer = build_pair(settings)
+    outputs = compare_outputs(ours, peer)
+    report = dict(settings=vars(settings), machine=describe(ours.device),
+                  outputs_agree=outputs.agrees, outputs=outputs.as_dict())
+    if settings.mode == 'train':
+        report['losses'] = compare_losses(ours, peer)
+        report['outputs_agree'] = outputs.agrees and report['losses']['agree']
+    with tempfile.TemporaryDirectory() as folder:
+        files = {}
+        for role, side in (('ours', ours), ('peer', peer)):
+            files[role] = Path(folder) / f'{role}.pth'
+            torch.save(side.model.state_dict(), files[role])
+        report |= _times(ours, peer, settings)
+        del ours, peer
+        gc.collect()
+        report |= _memory(files, settings)
+    return report
+
+
+def _times(ours: Side, peer: Side, settings: Settings) -> dict:
+    """Time the sides in turns, so that a slow spell of the machine hits both."""
+    sides = {'ours': ours, 'peer': peer}
+    steps = {role: STEPS[settings.mode](side, settings.amp) for role, side in sides.items()}
+    samples: dict[str, list[float]] = {role: [] for role in sides}
+    for turn in range(WARM_UP + settings.repeat):
+        for role, step in steps.items():
+            gc.collect()
+            duration = seconds(step, sides[role].device)
+            if turn >= WARM_UP:
+                samples[role].append(duration)
+    medians = {role: statistics.median(values) for role, values in samples.items()}
+    parts = {role: _parts(steps[role], sides[role]) for role in sides}
+    return dict(seconds=medians, seconds_all=samples,
+                time_ratio=medians['ours'] / medians['peer'], parts=parts)
+
+
+def _parts(step: Step, side: Side) -> dict[str, float]:
+    """Median seconds per part."""
+    runs = [time_of_parts(step, side) for _ in range(PART_RUNS)]
+    return {name: statistics.median(each[name] for each in runs) for name in runs[0]}
+
+
+def _memory(files: dict[str, Path], settings: Settings) -> dict:
+    """Peak memory of each side in a fresh process."""
+    names = {'ours': 'unimask', 'peer': settings.peer}
+    context = multiprocessing.get_context('spawn')
+    peaks = {}
+    for role, file in files.items():
+        with context.Pool(1) as pool:
+            peaks[role] = pool.apply(measure_memory, (names[role], settings, str(file)))
+    above = {role: peak['above_model'] for role, peak in peaks.items()}
+    steady = {role: peak['above_state'] for role, peak in peaks.items()}
+    return dict(memory_bytes=above, memory_ratio=above['ours'] / above['peer'],
+                working_memory_bytes=steady,
+                working_memory_ratio=steady['ours'] / steady['peer'])
+
+
+def measure_memory(name: str, settings: Settings, weights: str) -> dict[str, int]:
+    """Bytes above the loaded model, and above model and optimizer state; run in a new process.
+
+    Args:
+        name: key of :data:`SIDES`.
+        weights: file with the side's state dict.
+    """
+    side = build_side(name, settings)
+    side.finish(torch.load(weights, weights_only=True))
+    step = STEPS[settings.mode](side, settings.amp)
+
+    def two_steps() -> None:
+        step()
+        step()
+
+    return dict(above_model=peak_above(two_steps, side.device),
+                above_state=peak_above(step, side.device))

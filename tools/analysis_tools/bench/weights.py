@@ -1,0 +1,59 @@
+"""Random weights with which a network behaves like a trained one, as far as cost is concerned."""
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+# Spread of the class logits and head start of 'no object': with 134 classes, these leave a few
+# of 100 queries with a confident class, so that post-processing has something to do.
+CLASS_LOGIT_SPREAD = 6.0
+NO_OBJECT_BIAS = 18.0
+# What attention adds is much the same for all queries; at full size it would make them equal.
+ATTENTION_OUTPUT = 0.3
+
+
+@torch.no_grad()
+def randomise(model: nn.Module, class_head: nn.Linear, seed: int) -> None:
+    """Overwrite all weights of ``model`` by reproducible random ones.
+
+    Default initialisations are degenerate for a comparison: zero sampling offsets, zero
+    attention biases, identity norms, or (Hugging Face) batch norms with scales near zero.
+
+    Args:
+        class_head: the layer that makes the class logits, 'no object' last.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm | nn.GroupNorm | nn.LayerNorm):
+            _randomise_norm(module, rng)
+        else:
+            _randomise_layer(name, module, rng)
+    fan_in = class_head.in_features
+    class_head.weight.normal_(0, CLASS_LOGIT_SPREAD / fan_in**0.5, generator=rng)
+    class_head.bias[-1] = NO_OBJECT_BIAS
+
+
+def _randomise_norm(module: nn.Module, rng: torch.Generator) -> None:
+    module.weight.uniform_(0.6, 1.0, generator=rng)
+    module.bias.normal_(0, 0.1, generator=rng)
+    if isinstance(module, _BatchNorm):
+        module.running_mean.normal_(0, 0.1, generator=rng)
+        module.running_var.uniform_(0.8, 1.6, generator=rng)
+
+
+def _randomise_layer(name: str, module: nn.Module, rng: torch.Generator) -> None:
+    """Draw the parameters that ``module`` itself holds."""
+    is_offset = name.endswith('sampling_offsets')
+    scale = ATTENTION_OUTPUT if name.endswith('out_proj') else 1.0
+    for key, parameter in module.named_parameters(recurse=False):
+        if isinstance(module, nn.Embedding) or key == 'level_embed':
+            parameter.normal_(0, 1, generator=rng)
+        elif parameter.dim() == 4:
+            fan_in = parameter[0].numel()
+            parameter.normal_(0, (2 / fan_in) ** 0.5, generator=rng)
+        elif parameter.dim() == 2:
+            parameter.normal_(0, scale * parameter.shape[1] ** -0.5, generator=rng)
+        elif is_offset:  # up to 4 pixels in any direction, as in a trained encoder
+            parameter.uniform_(-4, 4, generator=rng)
+        else:
+            parameter.normal_(0, 0.05, generator=rng)

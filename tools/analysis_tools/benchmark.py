@@ -1,0 +1,67 @@
+#!/usr/bin/env python
+"""Time and memory of Mask2Former R50 here and in another library, with the same weights.
+
+Example:
+    python tools/analysis_tools/benchmark.py train --peer mmdet --json train.json
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from bench.report import table
+from bench.run import Settings, run
+from bench.sides import MissingPeerError
+
+
+def parse_arguments() -> tuple[Settings, Path | None]:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('mode', choices=('train', 'infer'))
+    parser.add_argument('--peer', choices=('mmdet', 'huggingface'), default='mmdet')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--size', type=int, default=512,
+                        help='side of the square images in pixels, a multiple of 32')
+    parser.add_argument('--batch', type=int, default=1, help='images per step')
+    parser.add_argument('--objects', type=int, default=12, help='segments per image')
+    parser.add_argument('--amp', choices=('off', 'fp16', 'bf16'), default='off')
+    parser.add_argument('--repeat', type=int, default=5, help='timed steps per side')
+    parser.add_argument('--json', type=Path, help='write all numbers to this file')
+    arguments = vars(parser.parse_args())
+    _check(parser, arguments)
+    file = arguments.pop('json')
+    return Settings(**arguments), file
+
+
+def _check(parser: argparse.ArgumentParser, arguments: dict) -> None:
+    if arguments['size'] < 32 or arguments['size'] % 32:
+        parser.error(f'--size {arguments["size"]} is not a positive multiple of 32')
+    for name in ('batch', 'objects', 'repeat'):
+        if arguments[name] < 1:
+            parser.error(f'--{name} must be at least 1')
+    if arguments['device'] == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: torch sees no GPU; python tools/misc/doctor.py tells why')
+
+
+def main() -> int:
+    """Run the comparison; 1 if the outputs disagree, 2 if the peer is missing."""
+    settings, file = parse_arguments()
+    warnings.filterwarnings('ignore')
+    try:
+        report = run(settings)
+    except MissingPeerError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(table(report))
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(report, indent=1) + '\n')
+    return 0 if report['outputs_agree'] else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
