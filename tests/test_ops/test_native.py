@@ -294,6 +294,48 @@ def test_uncertain_points_take_nan_last(kernels):
     assert native.uncertain_points(torch.full_like(wide, nan), where, 2).shape == (1, 2, 2)
 
 
+def test_uniform_points_are_uniform(kernels):
+    points = native.uniform_points(3, 100_000)
+    assert points.shape == (3, 100_000, 2)
+    assert points.min() >= 0
+    assert points.max() < 1
+    x, y = points.flatten(0, 1).double().unbind(1)
+    # Counts in a 16 x 16 grid: chi-square with 255 degrees of freedom, within 5 deviations.
+    counts = torch.bincount((x * 16).long() * 16 + (y * 16).long(), minlength=256)
+    expected = 300_000 / 256
+    chi_square = ((counts - expected).square() / expected).sum().item()
+    assert abs(chi_square - 255) < 5 * (2 * 255) ** 0.5
+    # Neither x with y nor a number with the next one is correlated (deviation 1 / sqrt(n)).
+    for a, b in ((x, y), (x[1:], x[:-1]), (y[1:], x[:-1])):
+        assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 5 / 300_000 ** 0.5
+
+
+def test_uniform_points_follow_the_seed(kernels, threads):
+    draws = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws += [native.uniform_points(70_000), native.uniform_points(70_000)]
+    assert torch.equal(torch.stack(draws[:2]), torch.stack(draws[2:4]))
+    assert not torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[4])
+    assert native.uniform_points(0, 5).shape == (0, 5, 2)
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    assert torch.equal(native.uniform_points(70_000), draws[0])
+
+
+def test_drawn_uncertain_points_are_those_of_uniform_points(kernels, threads):
+    maps = torch.randn(4, 9, 8)
+    torch.manual_seed(3)
+    expected = native.uncertain_points(maps, native.uniform_points(4, 700), 90)
+    torch.manual_seed(3)
+    assert torch.equal(native.draw_uncertain_points(maps, 700, 90), expected)
+    assert not torch.equal(native.draw_uncertain_points(maps, 700, 90), expected)
+    assert native.draw_uncertain_points(maps[:0], 700, 90).shape == (0, 90, 2)
+    with pytest.raises(ValueError, match='k=701 of 700 points'):
+        native.draw_uncertain_points(maps, 700, 701)
+
+
 # ----------------------------------------------------------------------------------------- matching
 
 @pytest.mark.parametrize(('rows', 'count', 'points'), [

@@ -33,7 +33,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 __all__ = [
-    'load', 'supports', 'ms_deform_attn', 'sample_maps', 'uncertain_points', 'pair_statistics',
+    'load', 'supports', 'ms_deform_attn', 'sample_maps', 'uncertain_points', 'uniform_points',
+    'draw_uncertain_points', 'pair_statistics',
 ]
 
 SOURCES = Path(__file__).parent / 'csrc'
@@ -172,12 +173,14 @@ def _file_lock(path: Path) -> Iterator[None]:
 def _open(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     pointer, integer, count = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    seed = ctypes.c_uint64
     signatures = {
         'unimask_ms_deform_attn_forward': [pointer] * 6 + [integer],
         'unimask_ms_deform_attn_backward': [pointer] * 9 + [integer],
         'unimask_sample_maps_forward': [pointer] * 4 + [integer],
         'unimask_sample_maps_backward': [pointer] * 4 + [integer],
-        'unimask_uncertain_points': [pointer, count, pointer, pointer, pointer, integer],
+        'unimask_uncertain_points': [pointer, count, seed, pointer, pointer, pointer, integer],
+        'unimask_uniform_points': [seed, count, pointer, integer],
         'unimask_pair_statistics': [pointer] * 7 + [integer],
     }
     for name, arguments in signatures.items():
@@ -233,7 +236,7 @@ def _integers(*values: int) -> ctypes.Array:
     return (ctypes.c_int64 * len(values))(*values)
 
 
-def _call(name: str, *arguments: ctypes.Array | Tensor | int) -> None:
+def _call(name: str, *arguments: ctypes.Array | Tensor | int | None) -> None:
     """Runs a kernel. Tensors must be contiguous; they are kept alive until it returns."""
     raw = [x.data_ptr() if isinstance(x, Tensor) else x for x in arguments]
     getattr(_library(), f'unimask_{name}')(*raw, torch.get_num_threads())
@@ -378,14 +381,54 @@ def uncertain_points(maps: Tensor, points: Tensor, k: int) -> Tensor:
         TypeError, ValueError: see :func:`ms_deform_attn`.
     """
     maps, points = _check_maps(maps, points)
-    if not 0 <= k <= points.shape[1]:
-        raise ValueError(f'k={k} of {points.shape[1]} points cannot be chosen')
+    sizes, points = _map_sizes(maps, points)
+    return _uncertain(maps, sizes, points, k=k, seed=0)
+
+
+@torch.no_grad()
+def draw_uncertain_points(maps: Tensor, count: int, k: int) -> Tensor:
+    """:func:`uncertain_points` of ``uniform_points(M, count)`` for the same seed.
+
+    The candidates are drawn where they are needed and never stored, which saves time and memory.
+
+    Args:
+        maps: (M,h,w) logits.
+        count: number of candidates per map.
+        k: number of points to keep, 0 <= k <= count.
+
+    Returns:
+        (M,k,2) float32.
+
+    Raises:
+        TypeError, ValueError: see :func:`ms_deform_attn`.
+    """
+    maps, _ = _check_maps(maps, maps.new_empty(maps.shape[0], 0, 2))
+    return _uncertain(maps, _integers(*maps.shape, count, 0), None, k=k, seed=_draw_seed())
+
+
+def _uncertain(maps: Tensor, sizes: ctypes.Array, points: Tensor | None, *, k: int, seed: int,
+               ) -> Tensor:
+    if not 0 <= k <= sizes[3]:
+        raise ValueError(f'k={k} of {sizes[3]} points cannot be chosen')
     out = maps.new_empty(maps.shape[0], k, 2)
     if out.numel():
-        maps = maps.contiguous()
-        sizes, points = _map_sizes(maps, points)
-        _call('uncertain_points', sizes, k, maps, points, out)
+        _call('uncertain_points', sizes, k, seed, maps.contiguous(), points, out)
     return out
+
+
+def uniform_points(*sizes: int) -> Tensor:
+    """Random points, uniform in [0,1): (*sizes,2) float32, drawn by all threads.
+
+    The seed is drawn from torch's default CPU generator, so ``torch.manual_seed`` decides; but the
+    numbers are not those of ``torch.rand``.
+    """
+    out = torch.empty(*sizes, 2)
+    _call('uniform_points', _draw_seed(), out.numel() // 2, out)
+    return out
+
+
+def _draw_seed() -> int:
+    return int(torch.randint(2 ** 63 - 1, ()))
 
 
 # ----------------------------------------------------------------------------------------- matching

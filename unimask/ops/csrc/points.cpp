@@ -1,5 +1,5 @@
-// Bilinear sampling of single-channel maps at points, its backward, and the choice of the points
-// where a map is least certain. M maps (h,w), P points per map as x,y in [0,1].
+// Random points, bilinear sampling of single-channel maps at points, its backward, and the choice of
+// the points where a map is least certain. M maps (h,w), P points per map as x,y in [0,1].
 
 #include <algorithm>
 #include <cstdint>
@@ -8,6 +8,7 @@
 
 #include "bilinear.h"
 #include "simd.h"
+#include "uniform.h"
 
 namespace unimask {
 namespace {
@@ -146,18 +147,28 @@ void unimask_sample_maps_backward(const int64_t* sizes, const float* grad_out, c
   });
 }
 
-// out (M,k,2): the k points of each map with the smallest |value|, in the order given. 1 <= k <= P.
-void unimask_uncertain_points(const int64_t* sizes, int64_t k, const float* maps,
+// The k points of each map with the smallest |value| into out (M,k,2), in the order given, 1 <= k <= P.
+// Without points (null), row m takes points m * P ... of the seed's sequence.
+void unimask_uncertain_points(const int64_t* sizes, int64_t k, uint64_t seed, const float* maps,
                               const float* points, float* out, int threads) {
   const unimask::Maps p{sizes[0], sizes[1], sizes[2], sizes[3], points, sizes[4]};
   unimask::parallel_for(p.M, 1, threads, [&](int64_t first, int64_t last) {
-    std::vector<float> values(p.P);
+    std::vector<float> values(p.P), drawn(points ? 0 : 2 * p.P);
     std::vector<uint32_t> keys(p.P);
     for (int64_t m = first; m < last; ++m) {
-      unimask::sample_range(p, maps + m * p.height * p.width, p.points_of(m), p.P, values.data());
+      if (!points) unimask::draw_points(seed, m * p.P, (m + 1) * p.P, drawn.data());
+      const float* row = points ? p.points_of(m) : drawn.data();
+      unimask::sample_range(p, maps + m * p.height * p.width, row, p.P, values.data());
       unimask::to_keys(values.data(), p.P, keys.data());
-      unimask::select_points(keys, k, p.points_of(m), out + m * k * 2);
+      unimask::select_points(keys, k, row, out + m * k * 2);
     }
+  });
+}
+
+// The first `count` points of the seed's sequence.
+void unimask_uniform_points(uint64_t seed, int64_t count, float* out, int threads) {
+  unimask::parallel_for(count, 1 << 15, threads, [=](int64_t first, int64_t last) {
+    unimask::draw_points(seed, first, last, out + 2 * first);
   });
 }
 
