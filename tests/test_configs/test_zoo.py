@@ -1,0 +1,170 @@
+"""Every config loads, builds, and has exactly the parameters of the published model."""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+
+from unimask.convert import convert
+from unimask.registry import MODELS
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.glob('*/*.py')
+               if path.parts[-2] != '_base_')
+RECIPE = {  # column of the zoo's index -> value of a config
+    'lr': lambda cfg: cfg.optim_wrapper.optimizer.lr,
+    'wd': lambda cfg: cfg.optim_wrapper.optimizer.weight_decay,
+    'bb_mult': lambda cfg: cfg.optim_wrapper.paramwise_cfg.backbone_lr_mult,
+    'clip': lambda cfg: cfg.optim_wrapper.clip_grad.max_norm,
+    'max_iter': lambda cfg: cfg.train_cfg.max_iters,
+    'batch': lambda cfg: cfg.auto_scale_lr.base_batch_size,
+    'w_cls': lambda cfg: cfg.model.criterion.class_weight,
+    'w_mask': lambda cfg: cfg.model.criterion.mask_losses[0].weight,
+    'w_dice': lambda cfg: cfg.model.criterion.mask_losses[1].weight,
+    'eos': lambda cfg: cfg.model.criterion.no_object_weight,
+    'queries': lambda cfg: cfg.model.head.num_queries,
+}
+
+
+@contextmanager
+def meta_build() -> Iterator[None]:
+    """Build without memory or initialisation; Swin reads a small linspace, which stays real."""
+    linspace = torch.linspace
+    torch.linspace = lambda *args, **kwargs: linspace(*args, **{**kwargs, 'device': 'cpu'})
+    try:
+        with torch.device('meta'):
+            yield
+    finally:
+        torch.linspace = linspace
+
+
+@lru_cache(maxsize=None)
+def load(file: Path) -> Config:
+    return Config.fromfile(CONFIGS / file)
+
+
+@lru_cache(maxsize=None)
+def build(file: Path) -> torch.nn.Module:
+    with meta_build():
+        return MODELS.build(load(file).model)
+
+
+def metafile_entries() -> list[dict]:
+    return [entry for path in sorted(CONFIGS.glob('*/metafile.yml'))
+            for entry in yaml.safe_load(path.read_text())['Models']]
+
+
+def paired() -> list:
+    """Configs with a published counterpart: (config, published)."""
+    return [pytest.param(Path(entry['Config']).relative_to('configs'), entry['Published Config'],
+                         id=Path(entry['Config']).stem)
+            for entry in metafile_entries() if 'Published Config' in entry]
+
+
+@pytest.fixture(scope='module')
+def index(zoo: Path) -> dict[str, dict]:
+    """Rows of the zoo by '<repo>/<config>'."""
+    with (zoo / 'index.csv').open() as file:
+        return {f'{row["repo"]}/{row["config"]}': row
+                for row in csv.DictReader(file) if not row['opts']}
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda path: f'{path.parent}-{path.stem}')
+def test_config_is_complete(file: Path) -> None:
+    cfg = load(file)
+    assert cfg.default_scope == 'unimask'
+    assert 'num_classes' not in cfg.pretty_text
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator',
+                'optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks'):
+        assert cfg.get(key), key
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda path: f'{path.parent}-{path.stem}')
+def test_model_takes_the_classes_of_its_data(file: Path) -> None:
+    cfg = load(file)
+    model = build(file)
+    assert model.head.class_embed.out_features == model.taxonomy.num_classes + 1
+    if isinstance(cfg.model.taxonomy, str):
+        for split in ('train', 'val', 'test'):
+            assert cfg[f'{split}_dataloader'].dataset.type == cfg.model.taxonomy
+
+
+@pytest.mark.parametrize(('file', 'published'), paired())
+def test_parameters_equal_the_published_ones(file: Path, published: str, index: dict, zoo: Path
+                                             ) -> None:
+    with gzip.open(zoo / f'{index[published]["hash"]}.json.gz') as stream:
+        listing = json.load(stream)
+    source = {name: torch.empty(shape, dtype=getattr(torch, dtype), device='meta')
+              for name, shape, dtype, _ in listing['entries']}
+    model = build(file)
+    converted = convert(source)
+    ours = {name: (tuple(tensor.shape), tensor.dtype)
+            for name, tensor in model.state_dict().items()}
+    assert {name: (tuple(tensor.shape), tensor.dtype)
+            for name, tensor in converted.state_dict.items()} == ours
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert trainable == listing['trainable_params']
+    assert set(converted.ignored) <= {'criterion.empty_weight'} | {
+        name for name in source if name.endswith('relative_position_index')}
+
+
+@pytest.mark.parametrize(('file', 'published'), paired())
+def test_recipe_equals_the_published_one(file: Path, published: str, index: dict) -> None:
+    row, cfg = index[published], load(file)
+    assert {name: value(cfg) for name, value in RECIPE.items()} == {
+        name: pytest.approx(float(row[name])) for name in RECIPE}
+    assert (cfg.optim_wrapper.type == 'AmpOptimWrapper') == (row['amp'] == 'True')
+    assert cfg.model.data_preprocessor.pad_size_divisor == (int(row['size_div']) or 1)
+    tasks = cfg.model.test_cfg.tasks
+    if 'ade20k/instance' not in published:  # published with outputs that mean nothing there
+        assert [task in tasks for task in ('semantic', 'instance', 'panoptic')] == [
+            row[name] == 'True' for name in ('sem', 'inst', 'pan')]
+    if 'panoptic' in tasks:
+        panoptic = build(file).post_processors['panoptic']
+        assert panoptic.object_threshold == float(row['object_thr'])
+        assert panoptic.overlap_threshold == float(row['overlap_thr'])
+        assert panoptic.inside_mask == published.startswith('mask2former')
+    if row['window']:
+        backbone = cfg.model.backbone
+        assert backbone.window_size == int(row['window'])
+        assert backbone.drop_path_rate == float(row['drop_path'])
+        stem = Path(cfg.model.init_cfg.checkpoint).stem
+        assert stem == Path(row['weights']).stem
+
+
+@pytest.mark.parametrize(('file', 'published'), paired())
+def test_data_equal_the_published_ones(file: Path, published: str, index: dict) -> None:
+    row, cfg = index[published], load(file)
+    gpus, batch = (int(number) for number in file.stem.split('_')[1].split('xb'))
+    assert gpus * batch == int(row['batch'])
+    assert cfg.train_dataloader.batch_size == batch
+    resize = next(step for step in cfg.test_dataloader.dataset.pipeline
+                  if step.type == 'ResizeShortestEdge')
+    assert (resize.short_edge, resize.max_long) == (int(row['min_test']), int(row['max_test']))
+    crops = [step for step in cfg.train_dataloader.dataset.pipeline if step.type == 'RandomCrop']
+    if row['crop'].endswith(':absolute'):
+        assert [f'{h}x{w}' for h, w in (step['size'] for step in crops)] == [
+            row['crop'].removesuffix(':absolute')]
+
+
+def test_every_published_image_config_of_mask2former_has_one_here(index: dict) -> None:
+    published = {name for name in index
+                 if name.startswith('mask2former/') and 'youtubevis' not in name}
+    named = {entry.get('Published Config') for entry in metafile_entries()}
+    assert published <= named
+
+
+def test_metafiles_name_existing_configs_and_mark_their_numbers() -> None:
+    for entry in metafile_entries():
+        assert (CONFIGS.parent / entry['Config']).is_file()
+        assert all(result['Origin'] == 'published' for result in entry['Results'])
+    names = [entry['Name'] for entry in metafile_entries()]
+    assert len(names) == len(set(names))

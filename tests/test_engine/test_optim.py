@@ -1,0 +1,169 @@
+"""Parameter groups and schedules equal those of the published optimisers."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from torch import nn
+
+from unimask.convert import convert_state_dict
+from unimask.engine.optim import GroupedOptimWrapperConstructor
+from unimask.registry import MODELS
+
+CASES = {
+    'maskformer_r50_ade20k_semantic': 'maskformer/r50_8xb2_ade20k.py',
+    'mask2former_r50_coco_panoptic': 'mask2former/r50_8xb2_coco-panoptic.py',
+    'mask2former_swin_t_ade20k_semantic': 'mask2former/swin-t_8xb2_ade20k.py',
+}
+CFG = dict(type='OptimWrapper', constructor='GroupedOptimWrapperConstructor',
+           optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05))
+
+
+class Part(nn.Module):
+    """A part with every kind of parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+        self.norm = nn.LayerNorm(3)
+        self.embed = nn.Embedding(2, 3)
+        self.level_embed = nn.Parameter(torch.zeros(2, 3))
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(9, 1))
+        self.frozen = nn.Parameter(torch.zeros(1), requires_grad=False)
+
+
+class Model(nn.Module):
+    """A backbone and something else, which share a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = Part()
+        self.neck = Part()
+        self.neck.tied = self.backbone.fc
+
+
+def settings(model: nn.Module, wrapper: OptimWrapper) -> dict[str, tuple[float, float]]:
+    """Learning rate and decay of every parameter that learns."""
+    found = {id(parameter): (group['lr'], group['weight_decay'])
+             for group in wrapper.param_groups for parameter in group['params']}
+    return {name: found[id(parameter)] for name, parameter in model.named_parameters()
+            if id(parameter) in found}
+
+
+def build(model: nn.Module, **changes) -> OptimWrapper:
+    return build_optim_wrapper(model, {**CFG, **changes})
+
+
+def test_rules() -> None:
+    model = Model()
+    wrapper = build(model, paramwise_cfg=dict(backbone_lr_mult=0.1))
+    found = settings(model, wrapper)
+    for part, lr in (('backbone', 1e-5), ('neck', 1e-4)):
+        for name in ('fc.weight', 'fc.bias', 'level_embed'):
+            assert found[f'{part}.{name}'] == (pytest.approx(lr), 0.05)
+        for name in ('norm.weight', 'norm.bias', 'embed.weight', 'relative_position_bias_table'):
+            assert found[f'{part}.{name}'] == (pytest.approx(lr), 0.0)
+        assert f'{part}.frozen' not in found
+    assert len(wrapper.param_groups) == 4
+    assert wrapper.param_groups[0]['lr'] == 1e-4
+
+
+def test_without_options_the_backbone_learns_at_the_full_rate() -> None:
+    wrapper = build(Model())
+    assert {group['lr'] for group in wrapper.param_groups} == {1e-4}
+
+
+@pytest.mark.parametrize('explicit', [{}, dict(fused=False), dict(foreach=True)])
+def test_fused_unless_told_otherwise(explicit: dict) -> None:
+    model = Model()
+    wrapper = build(model, optimizer={**CFG['optimizer'], **explicit})
+    assert bool(wrapper.optimizer.defaults['fused']) is (not explicit)
+    sum(p.square().sum() + p.sum() for p in model.parameters()).backward()
+    before = model.neck.fc.weight.clone()
+    wrapper.step()
+    assert not torch.equal(before, model.neck.fc.weight)
+
+
+def test_other_optimizers_are_built_as_they_are() -> None:
+    wrapper = build(Model(), optimizer=dict(type='SGD', lr=0.1, weight_decay=0.0))
+    assert isinstance(wrapper.optimizer, torch.optim.SGD)
+
+
+def test_bad_options_are_named() -> None:
+    with pytest.raises(ValueError, match='backbone_mult.*backbone_lr_mult'):
+        GroupedOptimWrapperConstructor(CFG, dict(backbone_mult=0.1))
+    with pytest.raises(ValueError, match='lacks weight_decay'):
+        GroupedOptimWrapperConstructor(dict(optimizer=dict(type='AdamW', lr=1.0)))
+
+
+@pytest.fixture(scope='module')
+def published(goldens: Path) -> dict:
+    return json.loads((goldens / 'optimizer_and_schedule.json').read_text())
+
+
+def our_name(official: str, parameters: dict) -> str:
+    """Name of an official parameter here; the converter may supply others along with it."""
+    shape = [4] if '.downsample.' in official else [1]  # patch merging has four pixels
+    names = convert_state_dict({official: torch.empty(shape, device='meta')}, 'detectron2')
+    (name,) = set(names) & set(parameters)
+    return name
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_every_parameter_is_optimised_as_published(case: str, published: dict, repo: Path) -> None:
+    cfg = Config.fromfile(repo / 'configs' / CASES[case])
+    model = MODELS.build(cfg.model)
+    wrapper_cfg = {**cfg.optim_wrapper, 'type': 'OptimWrapper'}
+    for key in ('dtype', 'loss_scale'):
+        wrapper_cfg.pop(key, None)
+    wrapper = build_optim_wrapper(model, wrapper_cfg)
+    parameters = dict(model.named_parameters())
+    expected = {}
+    for group, names in published[case]['groups'].items():
+        lr, decay = (float(part.split('=')[1]) for part in group.split())
+        for official in names:
+            expected[our_name(official, parameters)] = (
+                pytest.approx(lr), pytest.approx(decay))
+    assert settings(model, wrapper) == expected
+    assert wrapper.clip_grad_kwargs['max_norm'] == published[case]['clip_norm']
+    defaults = wrapper.optimizer.defaults
+    assert list(defaults['betas']) == published[case]['betas']
+    assert defaults['eps'] == published[case]['eps']
+    assert len(wrapper.param_groups) <= 4
+
+
+def rates(file: str, repo: Path, *, iterations: set[int]) -> dict[int, float]:
+    """Base learning rate that is used in the given iterations."""
+    cfg = Config.fromfile(repo / 'configs' / file)
+    base = cfg.optim_wrapper.optimizer.lr
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=base)
+    schedulers = [PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer))
+                  for scheduler in cfg.param_scheduler]
+    found = {}
+    for iteration in range(max(iterations) + 1):
+        if iteration in iterations:
+            found[iteration] = optimizer.param_groups[0]['lr']
+        for scheduler in schedulers:
+            scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_schedule_equals_the_published_one(case: str, published: dict, repo: Path) -> None:
+    wanted = {int(number): value
+              for number, value in published[case]['base_lr_at_iteration'].items()}
+    assert rates(CASES[case], repo, iterations=set(wanted)) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_warm_up_multiplies_the_decay(repo: Path) -> None:
+    found = rates('maskformer/swin-t_8xb2_ade20k.py', repo,
+                  iterations={0, 1, 750, 1499, 1500, 1501, 40000})
+    for iteration, rate in found.items():
+        share = min(iteration / 1500, 1.0)
+        decay = math.pow(1 - iteration / 160000, 0.9)
+        assert rate == pytest.approx(6e-5 * (1e-6 * (1 - share) + share) * decay, rel=1e-9)
