@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unimask.ops import native
+from unimask.ops import native, native_build
 
 SHAPES = [(3, 4), (6, 7), (1, 9)]
 
@@ -29,9 +29,9 @@ def fresh(monkeypatch, tmp_path):
     """An empty cache folder, and no memory of earlier loads before and after."""
     monkeypatch.setenv('UNIMASK_CACHE', str(tmp_path))
     monkeypatch.delenv('UNIMASK_NATIVE', raising=False)
-    native._load_once.cache_clear()
+    native_build._load_once.cache_clear()
     yield tmp_path
-    native._load_once.cache_clear()
+    native_build._load_once.cache_clear()
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -395,12 +395,12 @@ def test_builds_once_and_quietly(kernels, fresh, monkeypatch, capfd, caplog):
     assert native.load() is not None
     library, = fresh.glob('native-*/unimask_native.so')
     assert stat.S_ISREG(library.stat().st_mode)
-    native._load_once.cache_clear()
+    native_build._load_once.cache_clear()
 
     def no_build(*_: object) -> None:
         raise AssertionError('built twice')
 
-    monkeypatch.setattr(native, '_compile', no_build)
+    monkeypatch.setattr(native_build, '_compile', no_build)
     assert native.load() is not None
     assert not caplog.records
     assert capfd.readouterr() == ('', '')
@@ -461,7 +461,7 @@ def test_failing_compiler(fresh, monkeypatch, caplog):
 
 def test_compiler_that_hangs(fresh, monkeypatch, caplog):
     monkeypatch.setenv('CXX', script(fresh / 'cxx', 'exec sleep 30'))
-    monkeypatch.setattr(native, 'BUILD_TIMEOUT', 0.2)
+    monkeypatch.setattr(native_build, 'BUILD_TIMEOUT', 0.2)
     assert 'took longer than' in failure(caplog)
 
 
@@ -472,7 +472,7 @@ def test_compiler_that_writes_rubbish(fresh, monkeypatch, caplog):
 
 
 def test_sources_missing(fresh, monkeypatch, caplog):
-    monkeypatch.setattr(native, 'SOURCES', fresh)
+    monkeypatch.setattr(native_build, 'SOURCES', fresh)
     assert 'no C++ sources' in failure(caplog)
 
 
