@@ -1,0 +1,103 @@
+"""Finds misspelt components and options in a config before anything is built."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry, root
+
+import unimask.registry as registries
+from unimask.engine.errors import UserError, did_you_mean
+
+__all__ = ['check_components', 'find_component', 'options_of']
+
+# Keys that builders take out of a config before the component sees it.
+_BUILDER_KEYS = {'type', '_scope_', 'priority', 'init_cfg', '_delete_'}
+# Parts of a config whose options are checked; elsewhere builders add and remove keys of their own.
+_CHECKED = ('model', 'train_dataloader.dataset', 'val_dataloader.dataset',
+            'test_dataloader.dataset', 'val_evaluator', 'test_evaluator', 'custom_hooks',
+            'default_hooks', 'tta_model')
+# Contents that only look like components, or that builders treat specially.
+_OPAQUE = ('metainfo', 'taxonomy', 'norm_cfg', 'conv_cfg', 'act_cfg', 'init_cfg')
+
+
+def find_component(name: Any) -> Callable | None:
+    """The class or function registered under a name in any registry; None if there is none."""
+    if not isinstance(name, str):
+        return name if callable(name) else None
+    for registry in _registries():
+        try:
+            found = registry.get(name)
+        except (ImportError, KeyError, ValueError):
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def options_of(component: Callable) -> set[str] | None:
+    """Names of the options of a component; None when it takes any."""
+    try:
+        parameters = inspect.signature(component).parameters
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return None
+    return set(parameters)
+
+
+def check_components(cfg: Config) -> None:
+    """Raise on the first unknown component or option of a config.
+
+    Raises:
+        UserError: With the key and the names that come close.
+    """
+    for key, value in cfg.items():
+        if not key.startswith('_'):
+            _check(value, key)
+
+
+def _check(node: Any, path: str) -> None:
+    if path.rsplit('.', 1)[-1] in _OPAQUE:
+        return
+    if isinstance(node, dict):
+        if isinstance(node.get('type'), str):
+            _check_one(node, path)
+        for key, value in node.items():
+            _check(value, f'{path}.{key}')
+    elif isinstance(node, (list, tuple)):
+        for number, value in enumerate(node):
+            _check(value, f'{path}.{number}')
+
+
+def _check_one(node: dict, path: str) -> None:
+    component = find_component(node['type'])
+    if component is None:
+        raise UserError(
+            f'{path}.type: nothing is registered as {node["type"]!r}.'
+            f'{did_you_mean(node["type"], _all_names())} A component of your own is registered '
+            'by importing its module: custom_imports = dict(imports=[...]).')
+    options = options_of(component)
+    if options is None or not path.startswith(_CHECKED):
+        return
+    for key in node:
+        if key not in options and key not in _BUILDER_KEYS:
+            raise UserError(f'{path}.{key}: {node["type"]} has no option {key!r}.'
+                            f'{did_you_mean(key, options)}')
+
+
+def _registries() -> list[Registry]:
+    ours = [value for value in vars(registries).values() if isinstance(value, Registry)]
+    roots = [value for value in vars(root).values() if isinstance(value, Registry)]
+    return ours + roots
+
+
+def _all_names() -> set[str]:
+    names: set[str] = set()
+    for registry in _registries():
+        names.update(registry.module_dict)
+        for scope, child in registry.children.items():
+            names.update(name if scope == 'unimask' else f'{scope}.{name}'
+                         for name in child.module_dict)
+    return names

@@ -1,0 +1,251 @@
+"""Configs: reading, changing from the command line, and fitting to data and machine."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from unimask.engine.amp import choose_precision
+from unimask.engine.checkpoint import check_exists
+from unimask.engine.component_check import check_components, find_component
+from unimask.engine.data_check import check_data, metainfo_of
+from unimask.engine.errors import UserError, did_you_mean
+from unimask.registry import WEIGHT_INITIALIZERS
+
+__all__ = ['LOADERS', 'load_config', 'prepare_config', 'walk']
+
+# What each way of running uses.
+LOADERS = {'train': ('train', 'val'), 'val': ('val',), 'test': ('test',), 'predict': ()}
+_RUNNER_KEYS = tuple(inspect.signature(Runner.__init__).parameters)
+_OTHER_KEYS = ('data_root', 'find_unused_parameters', 'model_wrapper_cfg', 'tta_model',
+               'trust_checkpoint', 'sync_bn', 'activation_checkpointing', 'compile')
+
+
+def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+    """Read a config and change it.
+
+    Args:
+        path: The config file.
+        options: ``{'a.b.c': value}`` as given with ``--cfg-options``. A new ``data_root`` also
+            reaches the paths that the file made from the old one.
+
+    Raises:
+        UserError: The file is missing or cannot be read, or an option names no key.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'there is no config {path}.{_config_hint(path)}')
+    try:
+        cfg = Config.fromfile(str(path))
+    except (SyntaxError, NameError, TypeError, KeyError, OSError, ImportError,
+            AttributeError, ValueError) as error:
+        raise UserError(f'the config {path} cannot be read: {type(error).__name__}: {error}'
+                        ) from error
+    if options:
+        apply_options(cfg, options)
+    return cfg
+
+
+def apply_options(cfg: Config, options: dict[str, Any]) -> None:
+    """Change keys of a config, refusing names that nothing would read."""
+    old_root = cfg.get('data_root')
+    for key in options:
+        _check_option(cfg, key)
+    cfg.merge_from_dict(options)
+    if 'data_root' in options and old_root:
+        for name in list(cfg):
+            if name.endswith(('_dataloader', '_evaluator')):
+                cfg[name] = _moved(cfg[name], str(old_root), str(cfg.data_root))
+
+
+def prepare_config(cfg: Config, *, mode: str = 'train', amp: str | None = None) -> Config:
+    """Fit a config to its data and to this machine, and find what would fail later.
+
+    In this order: unknown components and their unknown options, missing data, classes
+    (``model.taxonomy`` becomes that of the dataset), missing weights, precision, and what a
+    machine without GPU needs.
+
+    Args:
+        cfg: Config; it is not changed.
+        mode: ``train``, ``val``, ``test`` or ``predict``: decides which datasets are used.
+        amp: Precision for training, see :func:`choose_precision`.
+
+    Returns:
+        The config to build a runner from.
+
+    Raises:
+        UserError: One message that names file or key and the remedy.
+    """
+    cfg = cfg.copy()
+    _revert_sync_bn(cfg)
+    if mode == 'train':
+        choose_precision(cfg, amp)
+    check_components(cfg)
+    loaders = [f'{name}_dataloader' for name in LOADERS[mode]]
+    check_data(cfg, loaders)
+    _set_taxonomy(cfg, loaders)
+    _check_weights(cfg, mode)
+    _fit_loaders(cfg)
+    _fit_machine(cfg)
+    return cfg
+
+
+def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
+    """Every dictionary of a config with its key path, such as ``model.head``."""
+    if isinstance(node, (dict, Config)):
+        if isinstance(node, dict):
+            yield path, node
+        for key, value in node.items():
+            yield from walk(value, f'{path}.{key}' if path else str(key))
+    elif isinstance(node, (list, tuple)):
+        for number, value in enumerate(node):
+            yield from walk(value, f'{path}.{number}')
+
+
+def _config_hint(path: Path) -> str:
+    folder = next((parent for parent in path.parents if parent.is_dir()), Path())
+    near = sorted(str(found) for found in folder.glob('**/*.py'))[:2000] if str(folder) != '.' \
+        else sorted(str(found) for found in Path('configs').glob('**/*.py'))
+    return did_you_mean(str(path), near) or (
+        f' {path} is a folder.' if path.is_dir() else ' Configs are under configs/<method>/.')
+
+
+def _check_option(cfg: Config, key: str) -> None:
+    """Raise when a dotted key names nothing that the config or a component would read."""
+    node: Any = cfg
+    parts = key.split('.')
+    for depth, part in enumerate(parts):
+        where = '.'.join(parts[:depth]) or 'the config'
+        if isinstance(node, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(node):
+                raise UserError(f'--cfg-options {key}: {where} is a list of {len(node)} items, '
+                                f'its items are named 0 to {len(node) - 1}.')
+            node = node[int(part)]
+            continue
+        if not isinstance(node, (dict, Config)):
+            return  # a new dictionary takes the place of a value
+        if part in node:
+            node = node[part]
+            continue
+        known = _known_keys(node, top=depth == 0)
+        if known is not None and part not in known:
+            choices = {*node, *known}
+            raise UserError(f'--cfg-options {key}: {where} has no key {part!r}.'
+                            f'{did_you_mean(part, choices)}')
+        return
+
+
+def _known_keys(node: dict, *, top: bool) -> set[str] | None:
+    """Keys that may be added to a dictionary of a config; None where anything may be."""
+    if top:
+        return {*_RUNNER_KEYS, *_OTHER_KEYS}
+    if 'type' not in node:
+        return None
+    component = find_component(node['type'])
+    return None if component is None else _options_of(component)
+
+
+def _options_of(component: Callable) -> set[str] | None:
+    from unimask.engine.component_check import options_of
+    return options_of(component)
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """A nested value with the paths below one folder moved to another."""
+    if isinstance(value, dict):
+        for key in value:
+            value[key] = _moved(value[key], old, new)
+        return value
+    if isinstance(value, (list, tuple)):
+        return type(value)(_moved(item, old, new) for item in value)
+    if not isinstance(value, str):
+        return value
+    old = old.rstrip('/')
+    if value.rstrip('/') == old:
+        return new
+    if value.startswith(f'{old}/'):
+        return f'{new.rstrip("/")}/{value[len(old) + 1:]}'
+    return value
+
+
+def _set_taxonomy(cfg: Config, loaders: list[str]) -> None:
+    """Give the model the classes of its dataset, the one place where they are stated."""
+    found = {name: metainfo_of(cfg[name]['dataset'], key=f'{name}.dataset')
+             for name in loaders if cfg.get(name)}
+    found = {name: meta for name, meta in found.items() if meta}
+    if not found:
+        return
+    (first, meta), *others = found.items()
+    for name, other in others:
+        if tuple(other['classes']) != tuple(meta['classes']):
+            raise UserError(
+                f'the datasets of {first} and {name} have different classes '
+                f'({len(meta["classes"])} and {len(other["classes"])}; '
+                f'{_first_difference(meta["classes"], other["classes"])}). Give both the same '
+                'metainfo=dict(classes=...).')
+    model = cfg.get('model') or {}
+    if _accepts(model, 'taxonomy'):
+        model['taxonomy'] = meta
+
+
+def _first_difference(ours: list[str], theirs: list[str]) -> str:
+    for number, (a, b) in enumerate(zip(ours, theirs, strict=False)):
+        if a != b:
+            return f'class {number} is {a!r} and {b!r}'
+    return 'one list continues where the other ends'
+
+
+def _accepts(model: dict, option: str) -> bool:
+    component = find_component(model.get('type'))
+    options = _options_of(component) if component else None
+    return option in model or (options is not None and option in options)
+
+
+def _check_weights(cfg: Config, mode: str) -> None:
+    """Look for the files of weights before anything is built."""
+    if cfg.get('load_from'):
+        check_exists(cfg.load_from, role='--resume' if cfg.get('resume') else 'load_from')
+    if mode == 'train' and not cfg.get('load_from') and not cfg.get('resume'):
+        for path, node in walk(cfg.get('model'), 'model'):
+            if path.endswith('init_cfg') and 'checkpoint' in node:
+                _check_pretrained(node, path)
+
+
+def _check_pretrained(node: dict, path: str) -> None:
+    component = WEIGHT_INITIALIZERS.get(node['type']) if 'type' in node else None
+    if component is None or not hasattr(component, 'check'):
+        return
+    options = {key: value for key, value in node.items() if key != 'type'}
+    try:
+        component(**options).check()
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f'{path}: {error}') from error
+
+
+def _revert_sync_bn(cfg: Config) -> None:
+    """SyncBN needs several GPUs; elsewhere it is BN."""
+    if cfg.get('launcher', 'none') != 'none' and torch.cuda.is_available():
+        return
+    for _, node in walk(cfg.get('model')):
+        if node.get('type') == 'SyncBN':
+            node['type'] = 'BN'
+
+
+def _fit_loaders(cfg: Config) -> None:
+    """Options of data loaders that only make sense with worker processes."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if loader and not loader.get('num_workers', 0):
+            loader['persistent_workers'] = False
+            loader.pop('prefetch_factor', None)
+
+
+def _fit_machine(cfg: Config) -> None:
+    if not torch.cuda.is_available():
+        env = cfg.setdefault('env_cfg', {})
+        env.setdefault('dist_cfg', {})['backend'] = 'gloo'
+        env['cudnn_benchmark'] = False

@@ -1,0 +1,61 @@
+"""Periodic checkpoints, in an order in which a kill at any moment leaves a usable one."""
+
+from pathlib import Path
+
+from mmengine import hooks
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from unimask.engine.checkpoint import atomic_write_text
+from unimask.registry import HOOKS
+
+__all__ = ['CheckpointHook']
+
+
+@HOOKS.register_module()
+class CheckpointHook(hooks.CheckpointHook):
+    """MMEngine's checkpoint hook; the options are its own.
+
+    The new checkpoint is complete on the disk before ``last_checkpoint`` names it, and old ones
+    are removed only after that.
+    """
+
+    def save_now(self, runner: Runner, *, done: int) -> str:
+        """Write a checkpoint outside the schedule.
+
+        Args:
+            runner: The runner.
+            done: Number of finished iterations.
+
+        Returns:
+            Its path.
+        """
+        self._write(runner, name=f'iter_{done}.pth', meta=dict(epoch=runner.epoch, iter=done))
+        return self.last_ckpt
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated = self._outdated(runner, step)
+        self._write(runner, name=self.filename_tmpl.format(step), meta=meta)
+        if is_main_process():
+            for old in outdated:
+                (Path(self.out_dir) / self.filename_tmpl.format(old)).unlink(missing_ok=True)
+
+    def _outdated(self, runner: Runner, step: int) -> list[int]:
+        """Note a step as kept; return those that are kept no longer."""
+        if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
+            return []
+        kept = [*self.keep_ckpt_ids, step]
+        outdated, kept = kept[:-self.max_keep_ckpts], kept[-self.max_keep_ckpts:]
+        self.keep_ckpt_ids.clear()
+        self.keep_ckpt_ids.extend(kept)
+        runner.message_hub.update_info('keep_ckpt_ids', kept)
+        return outdated
+
+    def _write(self, runner: Runner, *, name: str, meta: dict) -> None:
+        self.last_ckpt = str(Path(self.out_dir) / name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir, name, save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch)
+        if is_main_process():
+            atomic_write_text(self.last_ckpt, Path(runner.work_dir) / 'last_checkpoint')

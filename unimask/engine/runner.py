@@ -1,0 +1,231 @@
+"""The runner: MMEngine's, with exact resuming, atomic plain checkpoints and safe loading."""
+
+import copy
+import logging
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mmengine
+import mmengine.runner
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.dist import all_gather_object, get_rank, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+from torch.utils.data import DataLoader
+
+from unimask.engine.checkpoint import (
+    atomic_torch_save,
+    check_exists,
+    latest_checkpoint,
+    read_checkpoint,
+    to_plain,
+)
+from unimask.engine.data_order import NumberedSampler, SeededDataset, shield_worker
+from unimask.engine.errors import UserError
+from unimask.engine.rng import get_rng_state
+from unimask.engine.state_check import load_state
+from unimask.registry import DATA_SAMPLERS, DATASETS, RUNNERS
+from unimask.version import __version__
+
+__all__ = ['Runner']
+
+_LOGGED_PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'timm')
+
+
+@RUNNERS.register_module()
+class Runner(mmengine.runner.Runner):
+    """Runs training and testing.
+
+    What it adds to MMEngine's runner:
+
+    - Data order and augmentation depend on the seed and the iteration alone
+      (:mod:`unimask.engine.data_order`).
+    - Checkpoints hold plain values only, are written atomically, and carry the states of the
+      random number generators, so that a resumed run ends with the weights of an unbroken one.
+    - Loading runs no code from the file (config key ``trust_checkpoint=True`` allows it), and a
+      checkpoint that does not fit the model is an error that says what differs.
+    - The hooks against non-finite losses and for interruptions are registered by default.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config | ConfigDict) -> 'Runner':
+        """Build a runner from a config; a run that is resumed gets the seed it started with."""
+        cfg = copy.deepcopy(cfg)
+        resume_from = _resume_path(cfg)
+        if resume_from is not None:
+            meta = read_checkpoint(resume_from, trust=cfg.get('trust_checkpoint', False))['meta']
+            cfg.load_from = resume_from
+            cfg.randomness = {**cfg.get('randomness', {}), 'seed': meta.get('seed')}
+        return super().from_cfg(cfg)
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None,
+                         diff_rank_seed: bool = False) -> DataLoader:
+        """Build a dataloader whose data depend on the seed and the position alone."""
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        cfg = copy.copy(dataloader)
+        dataset = cfg['dataset']
+        if isinstance(dataset, dict):
+            dataset = DATASETS.build(dataset)
+            if hasattr(dataset, 'full_init'):
+                dataset.full_init()
+        if len(dataset) == 0:
+            raise UserError(f'the dataset {type(dataset).__name__} has no images left after '
+                            'filtering; look at its ann_file, data_prefix and filter_cfg.')
+        cfg['dataset'] = SeededDataset(dataset=dataset, seed=seed or 0, rank=get_rank())
+        if isinstance(cfg['sampler'], dict):
+            cfg['sampler'] = NumberedSampler(DATA_SAMPLERS.build(cfg['sampler'], default_args=dict(
+                dataset=cfg['dataset'], seed=None if diff_rank_seed else seed)))
+        loader = mmengine.runner.Runner.build_dataloader(cfg, seed, diff_rank_seed)
+        if loader.num_workers:
+            loader.worker_init_fn = shield_worker(loader.worker_init_fn)
+        return loader
+
+    def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
+        """Register MMEngine's default hooks and those of this package.
+
+        A hook is switched off by giving None for its name (``reproducible``, ``finite_loss``,
+        ``interrupt``).
+        """
+        ours = dict(reproducible=dict(type='ReproducibleHook'),
+                    finite_loss=dict(type='FiniteLossHook'),
+                    interrupt=dict(type='InterruptHook'))
+        given = dict(hooks or {})
+        off = {name for name in ours if name in given and given[name] is None}
+        merged = {name: hook for name, hook in {**ours, **given}.items() if name not in off}
+        super().register_default_hooks(merged)
+
+    def load_checkpoint(self, filename: str, map_location: str | Callable = 'cpu',
+                        strict: bool = False, revise_keys: list | None = None) -> dict:
+        """Load model weights; see :func:`unimask.engine.state_check.load_state`.
+
+        Args:
+            filename: Path or URL.
+            map_location: As in :func:`torch.load`.
+            strict: Every parameter must agree. The start of a training from other weights
+                (``load_from`` without ``resume``) tolerates another number of classes.
+            revise_keys: Not supported; names are mapped by the converter.
+        """
+        checkpoint = read_checkpoint(
+            filename, trust=self.cfg.get('trust_checkpoint', False), map_location=map_location)
+        if 'state_dict' not in checkpoint:
+            nested = checkpoint.get('model')
+            checkpoint = dict(state_dict=nested if isinstance(nested, dict) else checkpoint)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        starts = self._train_loop is not None and not self._resume
+        state = {name.removeprefix('module.'): value
+                 for name, value in checkpoint['state_dict'].items()}
+        load_state(state, self._bare_model, path=str(filename), fine_tune=starts and not strict)
+        self._has_loaded = True
+        self.logger.info(f'Loaded {filename}')
+        return checkpoint
+
+    def resume(self, filename: str, resume_optimizer: bool = True,
+               resume_param_scheduler: bool = True,
+               map_location: str | Callable = 'default') -> None:
+        """Continue a run from one of its checkpoints."""
+        where = get_device() if map_location == 'default' else map_location
+        checkpoint = self.load_checkpoint(filename, map_location=where, strict=True)
+        if 'optimizer' not in checkpoint:
+            raise UserError(f'{filename} holds weights only, so no run can be resumed from it. '
+                            'To start a new run from them: --cfg-options load_from=PATH.')
+        self.train_loop._epoch = checkpoint['meta']['epoch']
+        self.train_loop._iter = checkpoint['meta']['iter']
+        self.message_hub.load_state_dict(checkpoint['message_hub'])
+        if resume_optimizer:
+            self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+        if resume_param_scheduler:
+            for scheduler, state in zip(self.param_schedulers or [],
+                                        checkpoint.get('param_schedulers', []), strict=True):
+                scheduler.load_state_dict(state)
+        self.call_hook('after_resume', checkpoint=checkpoint)
+        self.logger.info(f'Resumed {filename} at iteration {self.iter} of {self.max_iters}')
+
+    def save_checkpoint(self, out_dir: str, filename: str, file_client_args: dict | None = None,
+                        save_optimizer: bool = True, save_param_scheduler: bool = True,
+                        meta: dict | None = None, by_epoch: bool = True,
+                        backend_args: dict | None = None) -> None:
+        """Write a checkpoint of plain values atomically. Every process must call it.
+
+        The arguments are MMEngine's; ``file_client_args`` and ``backend_args`` are not used,
+        since only a local file system can rename a finished file.
+        """
+        states = _gather(get_rng_state()) if save_optimizer else []
+        if not is_main_process():
+            return
+        checkpoint = self._collect(meta, by_epoch)
+        checkpoint['rng'] = states
+        if save_optimizer:
+            checkpoint['optimizer'] = self.optim_wrapper.state_dict()
+        if save_param_scheduler:
+            checkpoint['param_schedulers'] = [
+                scheduler.state_dict() for scheduler in self.param_schedulers or []]
+        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        atomic_torch_save(to_plain(checkpoint), Path(out_dir) / filename)
+
+    def get_hooks_info(self) -> str:
+        """Names of the hooks in the order of their calls, on one line."""
+        return ', '.join(type(hook).__name__ for hook in self.hooks)
+
+    def _log_env(self, env_cfg: dict) -> None:
+        """Log what a result depends on; the whole config is in the work directory."""
+        device = (torch.cuda.get_device_name() if torch.cuda.is_available() else
+                  f'CPU with {torch.get_num_threads()} threads')
+        versions = ', '.join(f'{name} {sys.modules[name].__version__}'
+                             for name in _LOGGED_PACKAGES if name in sys.modules)
+        self.logger.info(f'unimask {__version__}, Python {platform.python_version()}, '
+                         f'{versions}')
+        self.logger.info(f'{device}, {self.world_size} process(es), seed {self.seed}')
+        self.logger.info(f'config {self.cfg.filename}, work directory {self.work_dir}')
+
+    @property
+    def _bare_model(self) -> nn.Module:
+        model = self.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        return model
+
+    def _collect(self, meta: dict | None, by_epoch: bool) -> dict:
+        """Weights, progress and description of this run."""
+        ended = dict(epoch=self.epoch + 1, iter=self.iter) if by_epoch else dict(
+            epoch=self.epoch, iter=self.iter + 1)
+        dataset = self.train_dataloader.dataset
+        hub = self.message_hub.state_dict()
+        # The history of every scalar is in the log; only the latest facts are needed here.
+        known = hub['runtime_info']
+        return dict(
+            meta={**ended, **(meta or {}), 'cfg': self.cfg.pretty_text, 'seed': self.seed,
+                  'experiment_name': self.experiment_name, 'time': time.strftime('%Y%m%d_%H%M%S'),
+                  'mmengine_version': mmengine.__version__,
+                  'dataset_meta': getattr(dataset, 'metainfo', {})},
+            state_dict=self._bare_model.state_dict(),
+            message_hub=dict(log_scalars={}, runtime_info=known, resumed_keys={
+                key: value for key, value in hub['resumed_keys'].items() if key in known}))
+
+
+def _resume_path(cfg: Config | ConfigDict) -> str | None:
+    """The checkpoint that a config asks to resume from; None to start anew."""
+    if not cfg.get('resume'):
+        return None
+    if cfg.get('load_from'):
+        return check_exists(cfg.load_from, role='--resume')
+    found = latest_checkpoint(cfg.work_dir)
+    if found is None:
+        logging.getLogger(__name__).warning(
+            '%s has no checkpoint yet, so the run starts from the beginning', cfg.work_dir)
+        cfg.resume = False
+    return found
+
+
+def _gather(state: dict) -> list[dict]:
+    """The state of every process, in the order of ranks."""
+    return all_gather_object(state)
+
+

@@ -1,0 +1,127 @@
+"""Does a checkpoint fit the model? Said in the user's words before anything is loaded."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+
+from unimask.engine.errors import UserError
+
+__all__ = ['StateReport', 'compare_state', 'load_state']
+
+_CLASS_PARAMETER = re.compile(r'(class_embed|cls_embed|label_enc|classifier)\.')
+
+
+@dataclass(frozen=True)
+class StateReport:
+    """Differences between a checkpoint and a model.
+
+    Attributes:
+        missing: Names that only the model has.
+        unexpected: Names that only the checkpoint has.
+        mismatched: name -> (shape in the checkpoint, shape in the model).
+        shared: Number of names that both have.
+    """
+
+    missing: list[str]
+    unexpected: list[str]
+    mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    shared: int
+
+    @property
+    def class_count(self) -> list[str]:
+        """Mismatched names whose shapes differ by the number of classes alone."""
+        return [name for name, (theirs, ours) in self.mismatched.items()
+                if _CLASS_PARAMETER.search(name) and theirs[1:] == ours[1:]]
+
+
+def compare_state(state: Mapping[str, torch.Tensor], model: nn.Module) -> StateReport:
+    """Compare names and shapes of a state dict with those of a model."""
+    ours = model.state_dict()
+    shared = state.keys() & ours.keys()
+    mismatched = {
+        name: (tuple(state[name].shape), tuple(ours[name].shape)) for name in ours
+        if name in shared and state[name].shape != ours[name].shape}
+    return StateReport(
+        missing=[name for name in ours if name not in shared],
+        unexpected=[name for name in state if name not in shared],
+        mismatched=mismatched, shared=len(shared))
+
+
+def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str,
+               fine_tune: bool = False) -> None:
+    """Load a state dict into a model, or say why it does not fit.
+
+    Args:
+        state: Names and tensors.
+        model: The model.
+        path: Where the state came from, for messages.
+        fine_tune: Start of a new training: parameters that depend on the number of classes
+            stay as initialised when the number differs, missing ones too, and a warning names
+            them. Otherwise every name and shape must agree.
+
+    Raises:
+        UserError: The checkpoint does not fit.
+    """
+    report = compare_state(state, model)
+    if not report.shared:
+        raise UserError(
+            f'no parameter name of {path} occurs in the model (it starts with '
+            f'{_some(report.unexpected)}; the model with {_some(report.missing)}). A checkpoint '
+            'of another project is converted by tools/model_converters/convert.py SRC DST.')
+    fresh = report.class_count if fine_tune else []
+    _check_shapes(report, fresh, path)
+    if fine_tune:
+        _warn_fine_tune(report, fresh, path)
+    elif report.missing or report.unexpected:
+        raise UserError(_names_message(report, path))
+    kept = {name: value for name, value in state.items() if name not in fresh}
+    model.load_state_dict(kept, strict=False)
+
+
+def _check_shapes(report: StateReport, fresh: list[str], path: str) -> None:
+    wrong = {name: both for name, both in report.mismatched.items() if name not in fresh}
+    counts = [name for name in report.class_count if name in wrong]
+    if counts:
+        theirs, ours = wrong[counts[0]]
+        raise UserError(
+            f'{path} was trained for another number of classes: {counts[0]} has '
+            f'{theirs[0]} rows in the checkpoint and {ours[0]} in the model (where the head '
+            'has a row for "no object", the counts of classes are one less). Use the config '
+            'and the dataset that the checkpoint was trained with; to train on other classes '
+            'from these weights: tools/train.py CONFIG --cfg-options load_from=PATH.')
+    if wrong:
+        name, (theirs, ours) = next(iter(wrong.items()))
+        raise UserError(
+            f'{path} does not fit the model: {name} is {theirs} in the checkpoint and {ours} in '
+            f'the model ({len(wrong)} such parameters). Use the config that it was trained with.')
+
+
+def _names_message(report: StateReport, path: str) -> str:
+    parts = []
+    if report.missing:
+        parts.append(f'lacks {len(report.missing)} parameters of the model '
+                     f'({_some(report.missing)})')
+    if report.unexpected:
+        parts.append(f'has {len(report.unexpected)} that the model lacks '
+                     f'({_some(report.unexpected)})')
+    return (f'{path} does not fit the model: it {" and ".join(parts)}. Use the config that it '
+            'was trained with, or convert it with tools/model_converters/convert.py.')
+
+
+def _warn_fine_tune(report: StateReport, fresh: list[str], path: str) -> None:
+    said = {'start fresh because the number of classes differs': fresh,
+            f'are not in {path} and start fresh': report.missing,
+            f'of {path} are not used': report.unexpected}
+    for what, names in said.items():
+        if names:
+            print_log(f'{len(names)} parameters {what}: {_some(names)}', logger='current',
+                      level=logging.WARNING)
+
+
+def _some(names: list[str]) -> str:
+    return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
