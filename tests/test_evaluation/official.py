@@ -67,10 +67,11 @@ def class_ids(ids: np.ndarray, segments: list[dict], label_of: dict[int, int],
 def instance_data(
         annotations: list[dict], label_of: dict[int, int], size: tuple[int, int]) -> InstanceData:
     """Instances of COCO annotations or results."""
-    masks = [coco_mask.decode(a['segmentation']) for a in annotations]
+    codes = [a['segmentation'] for a in annotations]
+    masks = coco_mask.decode(codes).transpose(2, 0, 1) if codes else np.zeros((0, *size))
     data = InstanceData(
         labels=torch.tensor([label_of[a['category_id']] for a in annotations], dtype=torch.int64),
-        masks=torch.as_tensor(np.array(masks).reshape(-1, *size)).bool())
+        masks=torch.as_tensor(masks.copy()).bool())
     if annotations and 'score' in annotations[0]:
         data.scores = torch.tensor([a['score'] for a in annotations], dtype=torch.float64)
     elif not annotations:

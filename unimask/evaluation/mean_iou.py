@@ -34,25 +34,27 @@ def class_areas(
         raise ValueError(
             f'the predicted map has the size {tuple(prediction.shape)}, but the ground truth '
             f'{tuple(truth.shape)}; both must have the original size of the image.')
-    truth = truth.to(prediction.device)
-    counted = truth != ignore_index
-    truth, prediction = truth[counted].long(), prediction[counted].long()
-    _check_labels(truth, num_classes)
-    known = (prediction >= 0) & (prediction < num_classes)
-    column = torch.where(known, prediction, num_classes)
+    prediction = prediction.reshape(-1).long()
+    truth = truth.reshape(-1).to(prediction)
     width = num_classes + 1
-    table = torch.bincount(truth * width + column, minlength=num_classes * width)
-    table = table.view(num_classes, width)
+    # The last row collects ignored pixels, the last column predictions outside the classes.
+    row = truth.masked_fill(truth == ignore_index, num_classes)
+    _check_labels(truth, num_classes, ignore_index)
+    outside = (prediction < 0) | (prediction > num_classes)
+    column = prediction.masked_fill(outside, num_classes)
+    table = torch.bincount(row * width + column, minlength=width * width).view(width, width)
+    table = table[:num_classes]
     areas = torch.stack([table.diagonal(), table.sum(0)[:num_classes], table.sum(1)])
     return areas.cpu().numpy()
 
 
-def _check_labels(truth: Tensor, num_classes: int) -> None:
-    if truth.numel() and not 0 <= int(truth.min()) <= int(truth.max()) < num_classes:
-        wrong = truth[(truth < 0) | (truth >= num_classes)][0]
+def _check_labels(truth: Tensor, num_classes: int, ignore_index: int) -> None:
+    wrong = ((truth < 0) | (truth >= num_classes)) & (truth != ignore_index)
+    if wrong.any():
         raise ValueError(
-            f'the ground truth has the label {int(wrong)}, but the dataset has the {num_classes} '
-            f'classes 0 to {num_classes - 1}. Mend the label file, or map the label to ignore.')
+            f'the ground truth has the label {int(truth[wrong][0])}, but the dataset has the '
+            f'{num_classes} classes 0 to {num_classes - 1}. Mend the label file, or map the '
+            f'label to ignore.')
 
 
 def iou_scores(areas: np.ndarray, *, average: Average = 'gt_present') -> dict:

@@ -189,5 +189,5 @@ def dense_ids(ids: Tensor) -> tuple[Tensor, Tensor]:
     flat = ids.reshape(-1).long()
     if flat.numel() and flat.min() >= 0 and flat.max() < _TABLE_SIZE:
         present = torch.bincount(flat) > 0
-        return present.nonzero().flatten(), (present.cumsum(0) - 1)[flat]
+        return present.nonzero().flatten(), (present.cumsum(0) - 1).index_select(0, flat)
     return torch.unique(flat, return_inverse=True)

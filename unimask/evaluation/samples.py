@@ -142,4 +142,4 @@ def truth_class_map(
     # -1 cannot be a class, whatever number the configuration chose for ignored pixels.
     labels = [label_of.get(value, -1) for value in ids.tolist()]
     classes = torch.as_tensor(labels, dtype=torch.int64, device=position.device)
-    return classes[position].view(segments.ids.shape), -1
+    return classes.index_select(0, position).view(segments.ids.shape), -1
