@@ -14,7 +14,9 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from unimask.convert import convert_state_dict
+from unimask.models.segmentors.targets import make_target_batch
 from unimask.registry import MODELS
+from unimask.structures import TargetBatch
 
 MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
 STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
@@ -75,9 +77,28 @@ class GoldenCase:
             samples.append(sample)
         return samples
 
+    def targets(self, counts: list[int]) -> TargetBatch:
+        """The same as a batch of targets."""
+        inputs, _ = self.batch('pair')
+        return make_target_batch(
+            self.samples(counts), size=tuple(inputs.shape[-2:]), taxonomy=self.model.taxonomy,
+            device=inputs.device)
+
+    def official_names(self) -> dict[str, str]:
+        """Official name -> our name, found by converting tensors that carry a number."""
+        entries = [entry for entry in self.info['state_dict'] if 'int' not in entry[2]]
+        marked = {entry[0]: torch.full(entry[1], float(i)) for i, entry in enumerate(entries)}
+        ours = convert_state_dict(marked, source='detectron2')
+        names = {}
+        for name, value in ours.items():
+            number = int(value.flatten()[0])
+            if value.is_floating_point() and number < len(entries):
+                names[entries[number][0]] = name
+        return names
+
     def golden(self, key: str) -> tuple[np.ndarray, tuple[slice, ...]]:
         """A stored array and the slices of the full tensor it was taken from."""
-        steps = self.info['arrays'][key]['steps']
+        steps = self.info['arrays'].get(key, {}).get('steps', ())
         return self.arrays[key], tuple(slice(None, None, step) for step in steps)
 
     def error(self, key: str, tensor: Tensor) -> float:
