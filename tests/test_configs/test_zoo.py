@@ -5,7 +5,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,12 +46,12 @@ def meta_build() -> Iterator[None]:
         torch.linspace = linspace
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(file: Path) -> Config:
     return Config.fromfile(CONFIGS / file)
 
 
-@lru_cache(maxsize=None)
+@cache
 def build(file: Path) -> torch.nn.Module:
     with meta_build():
         return MODELS.build(load(file).model)

@@ -50,7 +50,7 @@ class Model(nn.Module):
 def settings(model: nn.Module, wrapper: OptimWrapper) -> dict[str, tuple[float, float]]:
     """Learning rate and decay of every parameter that learns."""
     found = {id(parameter): (group['lr'], group['weight_decay'])
-             for group in wrapper.param_groups for parameter in group['params']}
+             for group in wrapper.optimizer.param_groups for parameter in group['params']}
     return {name: found[id(parameter)] for name, parameter in model.named_parameters()
             if id(parameter) in found}
 
@@ -69,13 +69,13 @@ def test_rules() -> None:
         for name in ('norm.weight', 'norm.bias', 'embed.weight', 'relative_position_bias_table'):
             assert found[f'{part}.{name}'] == (pytest.approx(lr), 0.0)
         assert f'{part}.frozen' not in found
-    assert len(wrapper.param_groups) == 4
-    assert wrapper.param_groups[0]['lr'] == 1e-4
+    assert len(wrapper.optimizer.param_groups) == 4
+    assert wrapper.optimizer.param_groups[0]['lr'] == 1e-4
 
 
 def test_without_options_the_backbone_learns_at_the_full_rate() -> None:
     wrapper = build(Model())
-    assert {group['lr'] for group in wrapper.param_groups} == {1e-4}
+    assert {group['lr'] for group in wrapper.optimizer.param_groups} == {1e-4}
 
 
 @pytest.mark.parametrize('explicit', [{}, dict(fused=False), dict(foreach=True)])
@@ -134,7 +134,7 @@ def test_every_parameter_is_optimised_as_published(case: str, published: dict, r
     defaults = wrapper.optimizer.defaults
     assert list(defaults['betas']) == published[case]['betas']
     assert defaults['eps'] == published[case]['eps']
-    assert len(wrapper.param_groups) <= 4
+    assert len(wrapper.optimizer.param_groups) <= 4
 
 
 def rates(file: str, repo: Path, *, iterations: set[int]) -> dict[int, float]:

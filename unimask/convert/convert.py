@@ -58,4 +58,4 @@ def detect_source(state_dict: Mapping[str, Tensor]) -> str:
 
 def _own_names(state_dict: Mapping[str, Tensor]) -> str:
     own = any(name.startswith(('head.', 'neck.', 'backbone.')) for name in state_dict)
-    return 'Names that are unimask\'s own already need no conversion' if own else ''
+    return "Names that are unimask's own already need no conversion" if own else ''

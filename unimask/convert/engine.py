@@ -19,7 +19,7 @@ A target may use the fields of its source, numbers with an offset: ``layer{s-1}.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from torch import Tensor
 
@@ -126,7 +126,7 @@ class Conversion:
     supplied: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=None)
+@cache
 def compile_template(template: str) -> re.Pattern[str]:
     """Regular expression of a source template."""
     parts, last = [], 0

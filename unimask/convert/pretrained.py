@@ -179,6 +179,6 @@ def _check_shapes(backbone: nn.Module, weights: dict[str, Tensor], origin: str) 
     hint = ('Another attention window: window_size of the config and of the weights must agree'
             if 'relative_position' in name else 'Another size of this backbone?')
     raise ValueError(
-        f'{origin}: {len(wrong)} tensors have another shape than the backbone\'s, for example '
+        f"{origin}: {len(wrong)} tensors have another shape than the backbone's, for example "
         f'{name}: {tuple(weights[name].shape)} in the file, {tuple(expected[name].shape)} in the '
         f'model. {hint}')

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import Parameter
+from torch.optim import Optimizer
 
 from unimask.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
@@ -71,8 +72,9 @@ class GroupedOptimWrapperConstructor:
         decay = 0.0 if undecayed else self.optimizer_cfg['weight_decay']
         return self.optimizer_cfg['lr'] * scale, decay
 
-    def _optimizer(self, groups: list[dict]):
-        cfg = dict(self.optimizer_cfg, params=groups)
+    def _optimizer(self, groups: list[dict]) -> Optimizer:
+        # torch's optimisers are registered in MMEngine's own scope
+        cfg = {'_scope_': 'mmengine', **self.optimizer_cfg, 'params': groups}
         if cfg['type'] in FUSED and not {'fused', 'foreach'} & set(cfg):
             try:
                 return OPTIMIZERS.build(dict(cfg, fused=True))
