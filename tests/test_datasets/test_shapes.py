@@ -10,12 +10,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import INSTANCE_OFFSET, DetDataSample
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from unimask.datasets import shapes
-from unimask.datasets.shapes import CLASSES, MANIFEST, ShapesSpec, make_shapes
+from unimask.datasets.shapes import CLASSES, MANIFEST, ShapesDataset, ShapesSpec, make_shapes
 from unimask.datasets.shapes_scene import (
     EMPTY_SCENES,
     MIN_STUFF,
@@ -24,7 +27,7 @@ from unimask.datasets.shapes_scene import (
     VOID,
     draw_scene,
 )
-from unimask.registry import DATASETS
+from unimask.registry import DATASETS, METRICS
 
 SIZE = 64
 COUNTS = dict(num_train=6, num_val=3)
@@ -343,6 +346,33 @@ def test_validation_samples_agree_between_the_tasks(repo, root):
         assert torch.equal(full.gt_instances.masks, things.gt_instances.masks)
         ids = set(full.gt_panoptic_seg.sem_seg.unique().tolist()) - {0}
         assert ids == {info['id'] for info in full.gt_panoptic_seg.segments_info}
+
+
+def perfect(sample: DetDataSample) -> DetDataSample:
+    """Add predictions that equal the truth."""
+    ids, infos = sample.gt_panoptic_seg.sem_seg, sample.gt_panoptic_seg.segments_info
+    encoded = torch.full(ids.shape, len(CLASSES))
+    for info in infos:
+        encoded[ids == info['id']] = info['category'] + INSTANCE_OFFSET * info['id']
+    truth = sample.gt_instances
+    sample.pred_panoptic_seg = PixelData(sem_seg=encoded)
+    sample.pred_instances = InstanceData(
+        labels=truth.labels, masks=truth.masks, bboxes=truth.bboxes,
+        scores=torch.ones(len(truth.labels)))
+    sample.pred_sem_seg = PixelData(sem_seg=sample.gt_sem_seg.sem_seg.long() % 255)
+    return sample
+
+
+def test_perfect_predictions_score_100(repo, root):
+    config = Config.fromfile(repo / 'configs/_base_/datasets/shapes_panoptic.py')
+    evaluator = Evaluator([METRICS.build(metric) for metric in config.val_evaluator])
+    evaluator.dataset_meta = ShapesDataset.METAINFO
+    found = samples(repo, root, 'panoptic', 'val_dataloader')
+    evaluator.process([perfect(sample) for sample in found])
+    scores = evaluator.evaluate(len(found))
+    for name in ('panoptic/PQ', 'panoptic/PQ_th', 'panoptic/PQ_st', 'instance/AP',
+                 'semantic/mIoU'):
+        assert scores[name] == pytest.approx(100), name
 
 
 @pytest.mark.parametrize('task, field', [

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
+from mmdet.structures import INSTANCE_OFFSET, DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from unimask.structures.taxonomy import Taxonomy
 
 __all__ = [
-    'FIELDS', 'Instances', 'Panoptic', 'instances_from', 'panoptic_from', 'resize_map',
+    'FIELDS', 'Instances', 'Panoptic', 'field_of', 'instances_from', 'panoptic_from', 'resize_map',
     'semantic_from',
 ]
 
-# mmdet writes a segment as class + 1000 * number, and the class count for void.
-INSTANCE_OFFSET = 1000
 # In this order the tasks are preferred.
 FIELDS = dict(panoptic='panoptic_seg', instance='instances', semantic='sem_seg')
 
@@ -56,7 +54,10 @@ class Instances:
 
 
 def panoptic_from(data: PixelData, taxonomy: Taxonomy) -> Panoptic:
-    """Read a panoptic map: ids that ``segments_info`` explains, or mmdet's encoding without it."""
+    """Read a panoptic map: ids that ``segments_info`` explains, or mmdet's encoding without it.
+
+    That is class + INSTANCE_OFFSET * number, and the class count for void.
+    """
     ids = _map(data.sem_seg)
     infos = data.get('segments_info')
     if infos is None:

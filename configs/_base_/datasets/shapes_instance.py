@@ -7,7 +7,7 @@ crop_size = (128, 128)
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadInstances'),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='LargeScaleJitter', size=160, ratio_range=(0.8, 1.25)),
     dict(type='RandomCrop', size=crop_size),
     dict(type='PackSegInputs', drop_empty=True),
