@@ -8,9 +8,10 @@ MMEngine's as well, and those of MMDetection and MMSegmentation by the prefixes 
 from mmengine import registry as root
 
 __all__ = [
-    'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'INFERENCERS', 'LOG_PROCESSORS', 'LOOPS', 'METRICS',
-    'MODELS', 'OPTIM_WRAPPERS', 'OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS',
-    'TASK_UTILS', 'TRANSFORMS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS',
+    'DATASETS', 'DATA_SAMPLERS', 'EVALUATORS', 'HOOKS', 'INFERENCERS', 'LOG_PROCESSORS', 'LOOPS',
+    'METRICS', 'MODELS', 'MODEL_WRAPPERS', 'OPTIMIZERS', 'OPTIM_WRAPPERS',
+    'OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS', 'TASK_UTILS', 'TRANSFORMS',
+    'VISBACKENDS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS',
 ]
 
 
@@ -35,3 +36,8 @@ PARAM_SCHEDULERS = _child('parameter scheduler', root.PARAM_SCHEDULERS, 'unimask
 WEIGHT_INITIALIZERS = _child('weight initializer', root.WEIGHT_INITIALIZERS, 'unimask.convert')
 VISUALIZERS = _child('visualizer', root.VISUALIZERS, 'unimask.visualization')
 INFERENCERS = _child('inferencer', root.INFERENCERS, 'unimask.apis')
+# Without children of their own these would make MMEngine warn that the scope has none.
+OPTIMIZERS = _child('optimizer', root.OPTIMIZERS, 'unimask.engine')
+MODEL_WRAPPERS = _child('model wrapper', root.MODEL_WRAPPERS, 'unimask.engine')
+EVALUATORS = _child('evaluator', root.EVALUATOR, 'unimask.evaluation')
+VISBACKENDS = _child('visualization backend', root.VISBACKENDS, 'unimask.visualization')

@@ -6,6 +6,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import mmengine
@@ -16,6 +17,7 @@ from mmengine.device import get_device
 from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import LogProcessor as _LogProcessor
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -170,6 +172,12 @@ class Runner(mmengine.runner.Runner):
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         atomic_torch_save(to_plain(checkpoint), Path(out_dir) / filename)
 
+    def build_log_processor(self, log_processor: dict | _LogProcessor) -> _LogProcessor:
+        """Build the progress line, by default that of this package."""
+        if isinstance(log_processor, dict):
+            log_processor = {'type': 'LogProcessor', **log_processor}
+        return super().build_log_processor(log_processor)
+
     def get_hooks_info(self) -> str:
         """Names of the hooks in the order of their calls, on one line."""
         return ', '.join(type(hook).__name__ for hook in self.hooks)
@@ -184,6 +192,10 @@ class Runner(mmengine.runner.Runner):
                          f'{versions}')
         self.logger.info(f'{device}, {self.world_size} process(es), seed {self.seed}')
         self.logger.info(f'config {self.cfg.filename}, work directory {self.work_dir}')
+
+    @cached_property
+    def _config_text(self) -> str:
+        return self.cfg.pretty_text
 
     @property
     def _bare_model(self) -> nn.Module:
@@ -201,7 +213,7 @@ class Runner(mmengine.runner.Runner):
         # The history of every scalar is in the log; only the latest facts are needed here.
         known = hub['runtime_info']
         return dict(
-            meta={**ended, **(meta or {}), 'cfg': self.cfg.pretty_text, 'seed': self.seed,
+            meta={**ended, **(meta or {}), 'cfg': self._config_text, 'seed': self.seed,
                   'experiment_name': self.experiment_name, 'time': time.strftime('%Y%m%d_%H%M%S'),
                   'mmengine_version': mmengine.__version__,
                   'dataset_meta': getattr(dataset, 'metainfo', {})},

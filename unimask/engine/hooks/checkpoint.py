@@ -1,9 +1,11 @@
 """Periodic checkpoints, in an order in which a kill at any moment leaves a usable one."""
 
+from collections import deque
 from pathlib import Path
 
 from mmengine import hooks
 from mmengine.dist import is_main_process
+from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner
 
 from unimask.engine.checkpoint import atomic_write_text
@@ -19,6 +21,20 @@ class CheckpointHook(hooks.CheckpointHook):
     The new checkpoint is complete on the disk before ``last_checkpoint`` names it, and old ones
     are removed only after that.
     """
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder, and what a resumed run had kept."""
+        known = runner.message_hub.runtime_info
+        folder = Path(runner.work_dir)
+        self.out_dir = str(Path(self.out_dir) / folder.name if self.out_dir else folder)
+        self.file_backend = get_file_backend(self.out_dir)
+        if self.save_best is not None and len(self.key_indicators) == 1:
+            self.best_ckpt_path = known.get('best_ckpt')
+        elif self.save_best is not None:
+            self.best_ckpt_path_dict = {
+                name: known.get(f'best_ckpt_{name}') for name in self.key_indicators}
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = deque(known.get('keep_ckpt_ids', [])[-self.max_keep_ckpts:])
 
     def save_now(self, runner: Runner, *, done: int) -> str:
         """Write a checkpoint outside the schedule.
