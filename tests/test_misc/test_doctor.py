@@ -1,5 +1,6 @@
 """tools/misc/doctor.py: what it says about a sound environment and about broken ones."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -141,11 +142,22 @@ def test_missing_compiler_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'build-essential' in finding.remedy
 
 
-def test_missing_kernels_are_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kernels_are_a_note_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('UNIMASK_NATIVE', raising=False)
+    monkeypatch.setattr('unimask.ops.native.load',
+                        lambda: logging.getLogger('unimask').warning('no C++ compiler'))
+    finding = doctor.examine('cpu-kernels')
+    assert finding.status == doctor.NOTE
+    assert 'slower torch code' in finding.detail
+    assert 'no C++ compiler' in finding.detail
+
+
+def test_kernels_that_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('UNIMASK_NATIVE', '0')
     monkeypatch.setattr('unimask.ops.native.load', lambda: None)
     finding = doctor.examine('cpu-kernels')
     assert finding.status == doctor.NOTE
-    assert 'slower' in finding.detail
+    assert finding.remedy == 'unset UNIMASK_NATIVE'
 
 
 def test_a_crashing_check_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch,

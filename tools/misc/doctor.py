@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import logging
 import os
 import re
 import shlex
@@ -383,11 +384,22 @@ def unimask() -> str:
 def cpu_kernels() -> str:
     """unimask's own compiled CPU kernels, which are optional."""
     native = importlib.import_module('unimask.ops.native')
-    if native.load() is None:
-        reason = getattr(native, 'reason', lambda: '')()
-        raise Problem(f'not compiled, slower torch code is used instead. {reason}'.strip(),
-                      'apt-get install build-essential', needed=False)
-    return 'compiled'
+    reasons: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: reasons.append(record.getMessage())
+    logger = logging.getLogger('unimask')
+    logger.addHandler(handler)
+    try:
+        library = native.load()
+    finally:
+        logger.removeHandler(handler)
+    if library is not None:
+        return 'compiled'
+    if os.environ.get('UNIMASK_NATIVE') == '0':
+        raise Problem('switched off by UNIMASK_NATIVE=0, slower torch code is used instead',
+                      'unset UNIMASK_NATIVE', needed=False)
+    raise Problem(' '.join(['not compiled, slower torch code is used instead.', *reasons]),
+                  'apt-get install build-essential', needed=False)
 
 
 # --- command line -------------------------------------------------------------------------------

@@ -64,6 +64,8 @@ def steps(*, mmcv: str, env: tuple[tuple[str, str], ...]) -> list[Step]:
     pair = ('-r', 'requirements/torch.txt')
     pins = ('-c', 'requirements/torch.txt', '-c', 'requirements/build.txt')
     no_isolation = ('--no-build-isolation', *pins)
+    others = [('-r', f'requirements/{name}.txt')
+              for name in ('mminstall', 'runtime', 'tests', 'docs')]
     afresh = ('--force-reinstall', '--no-deps')
     return [
         Step('torch and torchvision', pair, ('torchvision',), (*afresh, *pair),
@@ -72,9 +74,7 @@ def steps(*, mmcv: str, env: tuple[tuple[str, str], ...]) -> list[Step]:
         Step('mmcv with compiled ops', ('-v', *no_isolation, mmcv), ('mmcv-cpu',),
              ('-v', '--no-cache-dir', *afresh, *no_isolation, mmcv),
              takes='compiles for 8 to 13 minutes on two cores the first time', env=env),
-        Step('other libraries', (
-            *no_isolation, '-r', 'requirements/mminstall.txt', '-r', 'requirements/runtime.txt',
-            '-r', 'requirements/tests.txt', '-r', 'requirements/docs.txt'), ('distributions', 'libraries')),
+        Step('other libraries', (*no_isolation, *sum(others, ())), ('distributions', 'libraries')),
         Step('OpenCV', (), ('opencv',), (*afresh, 'opencv-python-headless<4.13')),
         Step('unimask itself', ('-e', '.', '--no-deps', '--no-build-isolation'), ('unimask',)),
     ]
