@@ -106,7 +106,8 @@ struct Targets {
   Targets(const float* t, int64_t n, int64_t p)
       : N(n), P(p), padded_N(round_up(n, TARGETS)),
         padded_P(round_up(p, LANES)), data(padded_N * padded_P) {
-    for (int64_t i = 0; i < n; ++i) std::copy(t + i * p, t + (i + 1) * p, &data[i * padded_P]);
+    for (int64_t i = 0; i < n; ++i)
+      std::copy(t + i * p, t + (i + 1) * p, data.data() + i * padded_P);
   }
 };
 
