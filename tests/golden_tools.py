@@ -9,12 +9,15 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from unimask.convert import convert_state_dict
+from unimask.models.losses import matcher, samplers
 from unimask.models.segmentors.targets import make_target_batch
+from unimask.ops import most_uncertain
 from unimask.registry import MODELS
 from unimask.structures import TargetBatch
 
@@ -41,7 +44,7 @@ class GoldenCase:
             name, shape = entry[0], entry[1]
             value = self.fill.fill(name, shape)
             if value is None:
-                value = np.zeros(shape, np.int64 if 'index' in name or 'num_b' in name else np.float32)
+                value = np.zeros(shape, entry[2])
             official[name] = torch.from_numpy(np.asarray(value))
         return convert_state_dict(official, source='detectron2')
 
@@ -115,6 +118,27 @@ def load_fill(folder: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def fix_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the random points of matcher and sampler by those of mode "shape"."""
+    monkeypatch.setattr(matcher, 'uniform_points', shape_random)
+    monkeypatch.setattr(samplers, 'uniform_points', shape_random)
+    num_predictions = None
+
+    def draw(maps: Tensor, candidates: int, count: int) -> Tensor:
+        points = shape_random((num_predictions, len(maps) // num_predictions), candidates, 'cpu')
+        return most_uncertain(maps, points.flatten(0, 1), count)
+
+    original = samplers.UncertainPointSampler.__call__
+
+    def call(self: samplers.UncertainPointSampler, logits: Tensor) -> Tensor:
+        nonlocal num_predictions
+        num_predictions = len(logits)
+        return original(self, logits)
+
+    monkeypatch.setattr(samplers, 'draw_uncertain', draw)
+    monkeypatch.setattr(samplers.UncertainPointSampler, '__call__', call)
 
 
 def shape_random(sets: tuple[int, ...], count: int, device: torch.device | str) -> Tensor:

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden_tools import GoldenCase, shape_random
+from golden_tools import GoldenCase, fix_random
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-
-from unimask.models.losses import matcher, samplers
 
 TOLERANCE = 1e-4
 CASES = {
@@ -126,8 +124,7 @@ def check_semantic_scores(case: GoldenCase, images: str, inputs: torch.Tensor,
     ('main', [5, 3]), ('one_empty', [5, 0]), ('all_empty', [0, 0])])
 def test_losses_matches_and_gradients(case: GoldenCase, monkeypatch: pytest.MonkeyPatch, tag: str,
                                       counts: list[int]) -> None:
-    monkeypatch.setattr(matcher, 'uniform_points', shape_random)
-    monkeypatch.setattr(samplers, 'uniform_points', shape_random)
+    fix_random(monkeypatch)
     golden = case.info['losses'][tag]
     mode = 'shape' if 'shape' in golden else 'exact'
     recorded = record_matches(case, monkeypatch)

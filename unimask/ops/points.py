@@ -20,6 +20,23 @@ def uniform_points(sets: Sequence[int], count: int, device: torch.device | str) 
     return torch.rand(*sets, count, 2, device=device)
 
 
+def draw_uncertain(maps: Tensor, candidates: int, count: int) -> Tensor:
+    """The ``count`` most uncertain of ``candidates`` uniform points of each map.
+
+    Args:
+        maps: (M, h, w) logits.
+        candidates: Points that are drawn for each map.
+        count: How many of them are kept.
+
+    Returns:
+        (M, count, 2).
+    """
+    if native.supports(maps):
+        return native.draw_uncertain_points(maps.detach(), candidates, count)
+    points = uniform_points((len(maps),), candidates, maps.device)
+    return most_uncertain(maps, points, count)
+
+
 def sample_features(features: Tensor, points: Tensor) -> Tensor:
     """Feature vectors at points: (B, C, h, w), (B, P, 2) -> (B, C, P)."""
     grid = 2 * points[:, None] - 1

@@ -6,5 +6,6 @@ from unimask.structures.segment_targets import SegmentTargets, TargetBatch
 from unimask.structures.taxonomy import Taxonomy
 
 __all__ = [
-    'DensePrediction', 'MaskPrediction', 'PixelFeatures', 'SegmentTargets', 'TargetBatch', 'Taxonomy',
+    'DensePrediction', 'MaskPrediction', 'PixelFeatures', 'SegmentTargets', 'TargetBatch',
+    'Taxonomy',
 ]

@@ -1,4 +1,4 @@
-"""Backbones that mmdet and mmseg lack; theirs are reached by the prefixes ``mmdet.``, ``mmseg.``."""
+"""Backbones that MMDetection and MMSegmentation lack; theirs have the prefixes mmdet., mmseg."""
 
 from unimask.models.backbones.info import out_channels
 from unimask.models.backbones.timm import TimmBackbone

@@ -62,7 +62,8 @@ class SetCriterion(nn.Module):
         logits = prediction.class_logits.float()
         num_predictions, batch, num_queries, _ = logits.shape
         no_object = prediction.num_classes
-        wanted = logits.new_full((num_predictions, batch * num_queries), no_object, dtype=torch.int64)
+        wanted = torch.full(
+            (num_predictions, batch * num_queries), no_object, device=logits.device)
         wanted.scatter_(1, matches.images * num_queries + matches.queries,
                         targets.labels[matches.segments])
         weights = torch.where(wanted == no_object, self.no_object_weight, 1.0)

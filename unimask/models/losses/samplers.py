@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unimask.ops import most_uncertain, uniform_points
+from unimask.ops import draw_uncertain, uniform_points
 from unimask.registry import TASK_UTILS
 
 
@@ -35,10 +35,8 @@ class UncertainPointSampler:
     def __call__(self, logits: Tensor) -> Tensor:
         """Points for every mask: (L, R, h, w) -> (L, R, P, 2), without gradient."""
         sets = tuple(logits.shape[:2])
-        candidates = uniform_points(
-            sets, int(self.num_points * self.oversample_ratio), logits.device)
         uncertain = int(self.importance_ratio * self.num_points)
-        chosen = most_uncertain(
-            logits.detach().flatten(0, 1), candidates.flatten(0, 1), uncertain)
+        candidates = int(self.oversample_ratio * self.num_points)
+        chosen = draw_uncertain(logits.detach().flatten(0, 1), candidates, uncertain)
         others = uniform_points(sets, self.num_points - uncertain, logits.device)
         return torch.cat([chosen.unflatten(0, sets), others], dim=2)
