@@ -175,6 +175,14 @@ class TestSteps:
         checkout.do(step)
         assert done == commands
 
+    def test_pip_finds_the_ninja_of_the_environment(self, checkout: setup_env.Setup,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = {}
+        monkeypatch.setattr(checkout, 'command', lambda command, *, title, env: seen.update(env))
+        checkout.pip(setup_env.Step('x', env=(('MAX_JOBS', '2'),)), ('a',))
+        assert seen['PATH'].split(os.pathsep)[0] == str(checkout.venv / 'bin')
+        assert seen['MAX_JOBS'] == '2'
+
     def test_check_that_stays_broken(self, checkout: setup_env.Setup,
                                      monkeypatch: pytest.MonkeyPatch) -> None:
         step = setup_env.Step('build tools', ('a',), ('torch',), ('b',))

@@ -116,7 +116,9 @@ def rebuild_mmcv(*, gpu: bool = False) -> str:
     """Compile mmcv's ops against the torch that is installed."""
     name = 'mmcv' if _installed('mmcv') else requirements('mminstall')[0]
     force = 'FORCE_CUDA=1 ' if gpu else ''
-    return (f'{force}MMCV_WITH_OPS=1 MAX_JOBS={os.cpu_count()} '
+    # torch compiles extensions in parallel only where it finds ninja by PATH.
+    path = f'PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH'
+    return (f'{path} {force}MMCV_WITH_OPS=1 MAX_JOBS={os.cpu_count()} '
             + pip('--no-cache-dir', '--force-reinstall', '--no-deps', '--no-build-isolation', name))
 
 

@@ -195,8 +195,10 @@ class Setup:
     def pip(self, step: Step, arguments: Sequence[str]) -> None:
         """``pip install`` in the environment."""
         options = ('--no-input', '--disable-pip-version-check', '--progress-bar', 'off')
+        # torch compiles extensions in parallel only where it finds ninja by PATH.
+        path = os.pathsep.join([str(self.venv / 'bin'), os.environ.get('PATH', os.defpath)])
         self.command([self.python, '-m', 'pip', 'install', *options, *arguments],
-                     title=step.title, env=dict(step.env))
+                     title=step.title, env={**dict(step.env), 'PATH': path})
 
     def diagnosis(self, step: Step) -> str:
         """What the doctor says about the step's checks; empty where all is well."""
