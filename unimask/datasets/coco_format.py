@@ -81,6 +81,11 @@ class CocoFormatDataset(BaseDetDataset):
     def _name(self) -> str:
         return type(self).__name__
 
+    @property
+    def _has_own_classes(self) -> bool:
+        """Whether the classes are those of the type, not some that a config chose."""
+        return tuple(self.metainfo['classes']) == tuple(self.METAINFO.get('classes', ()))
+
     def _read(self) -> dict:
         check_file(self.ann_file, owner=self._name, key='ann_file')
         try:
@@ -98,7 +103,7 @@ class CocoFormatDataset(BaseDetDataset):
     def _labels_by_category(self, categories: Sequence[Mapping]) -> dict[int, int | None]:
         """Label of every category id of the file; None for those that are not used."""
         classes = list(self.metainfo['classes'])
-        if self.FIRST_CATEGORY_ID is not None:
+        if self.FIRST_CATEGORY_ID is not None and self._has_own_classes:
             labels = {c['id']: c['id'] - self.FIRST_CATEGORY_ID for c in categories}
         else:
             labels = {c['id']: classes.index(c['name']) if c['name'] in classes else None
@@ -110,11 +115,8 @@ class CocoFormatDataset(BaseDetDataset):
     def _check_labels(self, categories: Sequence[Mapping], labels: Mapping) -> None:
         classes = self.metainfo['classes']
         lacking = [name for i, name in enumerate(classes) if i not in set(labels.values())]
-        chosen = tuple(classes) != tuple(self.METAINFO.get('classes', ()))
-        surplus = [c['name'] for c in categories if labels[c['id']] is None
-                   or not 0 <= labels[c['id']] < len(classes)]
-        if self.FIRST_CATEGORY_ID is None and chosen:
-            surplus = []
+        surplus = [c['name'] for c in categories if self._has_own_classes
+                   and labels[c['id']] not in range(len(classes))]
         if lacking or surplus:
             raise ValueError(
                 f'{self._name}: the categories of {self.ann_file} are not its classes'

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -12,6 +11,8 @@ from unimask.datasets.transforms.io import read_image, read_index_map, read_segm
 from unimask.registry import TRANSFORMS
 
 __all__ = ['LoadImage', 'LoadInstances', 'LoadPanopticMap', 'LoadSemanticMap']
+
+_reported: list[str] = []  # maps with stray ids that this process has warned of
 
 
 @TRANSFORMS.register_module()
@@ -100,19 +101,9 @@ def _report_stray(stray: list[int], alien: bool, path: str) -> None:
     if alien:
         raise ValueError(f'{message}, and none that it lists: PNG and JSON are of different '
                          'images.')
-    _warn_once(f'{message}; such pixels count as void', 'stray ids')
-
-
-@cache
-def _seen(topic: str) -> list:
-    return []
-
-
-def _warn_once(message: str, topic: str) -> None:
-    seen = _seen(topic)
-    if not seen:
-        seen.append(message)
-        warnings.warn(f'{message} (reported once).', stacklevel=3)
+    if not _reported:
+        _reported.append(path)
+        warnings.warn(f'{message}; such pixels count as void (reported once).', stacklevel=2)
 
 
 @TRANSFORMS.register_module()
