@@ -97,8 +97,8 @@ def test_files_without_weights(tmp_path: Path) -> None:
 
 def run(repo: Path, *words: str) -> subprocess.CompletedProcess:
     tool = repo / 'tools/model_converters/convert.py'
-    return subprocess.run([sys.executable, str(tool), *words], cwd=repo, text=True,
-                          capture_output=True, env={**os.environ, 'PYTHONPATH': str(repo)}, check=False)
+    return subprocess.run([sys.executable, str(tool), *words], cwd=repo, text=True, check=False,
+                          capture_output=True, env={**os.environ, 'PYTHONPATH': str(repo)})
 
 
 def test_command(tmp_path: Path, repo: Path) -> None:
