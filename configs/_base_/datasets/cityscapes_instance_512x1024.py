@@ -1,7 +1,8 @@
 # Cityscapes instances, 8 classes, crops of 512 x 1024. Layout below data_root:
 #   leftImg8bit/{train,val}/CITY/*_leftImg8bit.png
 #   annotations/instancesonly_filtered_gtFine_{train,val}.json
-# The latter are made by tools/dataset_converters/cityscapes.py.
+# The latter are made by tools/dataset_converters/cityscapes.py. AP is that of cityscapesscripts and
+# needs gtFine/val/CITY/*_gtFine_instanceIds.png as downloaded.
 # `--cfg-options data_root=/path/to/data` moves every path of this file.
 dataset_type = 'CityscapesInstanceDataset'
 data_root = 'data/cityscapes/'

@@ -2,7 +2,8 @@
 #   leftImg8bit/{train,val}/CITY/*_leftImg8bit.png
 #   gtFine/cityscapes_panoptic_{train,val}_trainId.json
 #   gtFine/cityscapes_panoptic_{train,val}_trainId/*.png
-# The latter are made by tools/dataset_converters/cityscapes.py.
+# The latter are made by tools/dataset_converters/cityscapes.py. AP is that of cityscapesscripts and
+# needs gtFine/val/CITY/*_gtFine_instanceIds.png as downloaded.
 # `--cfg-options data_root=/path/to/data` moves every path of this file.
 dataset_type = 'CityscapesPanopticDataset'
 data_root = 'data/cityscapes/'
