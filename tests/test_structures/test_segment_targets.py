@@ -122,3 +122,16 @@ def test_batch_equals_its_images(kinds: tuple) -> None:
         batch.sample(points, chosen), grid_sample(dense[chosen], points), atol=1e-5, rtol=0)
     expected = F.interpolate(dense[None].float(), (5, 7), mode='nearest')[0]
     assert torch.equal(batch.resize_nearest((5, 7)), expected)
+
+
+@pytest.mark.parametrize('ids', [[3, 0, 7], [-4, 3, 2**40], [2**30, 0, 3]])
+def test_any_ids(ids: list[int]) -> None:
+    id_map = torch.tensor([-4, 3, 7, 8, 0, ids[2], ids[0]]).expand(2, 7)
+    dense = SegmentTargets.from_id_map(id_map, ids, [0, 0, 0]).dense()
+    assert torch.equal(dense, torch.stack([id_map == each for each in ids]))
+
+
+def test_uint8_maps() -> None:
+    id_map = torch.tensor([[0, 3, 255]], dtype=torch.uint8)
+    dense = SegmentTargets.from_id_map(id_map, [3, 255], [3, 255]).dense()
+    assert torch.equal(dense, torch.stack([id_map == 3, id_map == 255]))

@@ -51,14 +51,9 @@ class SegmentTargets:
         device = id_map.device
         ids = torch.as_tensor(ids, dtype=torch.int64, device=device).reshape(-1)
         labels = torch.as_tensor(labels, dtype=torch.int64, device=device).reshape(-1)
-        count = len(ids)
-        if count == 0:
+        if len(ids) == 0:
             return cls(labels, index_map=torch.zeros_like(id_map, dtype=torch.int16))
-        sorted_ids, order = ids.sort()
-        position = torch.searchsorted(sorted_ids, id_map.to(torch.int64)).clamp_(max=count - 1)
-        found = sorted_ids[position] == id_map
-        index = torch.where(found, order[position], count)
-        return cls(labels, index_map=index.to(torch.int16 if count < 2**15 else torch.int32))
+        return cls(labels, index_map=_indices_of(id_map, ids))
 
     @classmethod
     def from_masks(cls, masks: Tensor, labels: Sequence[int] | Tensor) -> SegmentTargets:
@@ -150,6 +145,21 @@ class SegmentTargets:
         slices = [F.interpolate(mask[None, None].float(), size, mode=mode)[0, 0]
                   for mask in self.dense()]
         return torch.stack(slices)
+
+
+def _indices_of(id_map: Tensor, ids: Tensor) -> Tensor:
+    """Position of every pixel's id in ``ids``, their number where it is none of them."""
+    count = len(ids)
+    kind = torch.int16 if count < 2**15 else torch.int32
+    low, high = int(ids.min()), int(ids.max())
+    if low >= 0 and high < 2**20:  # a table is several times faster than a search
+        table = torch.full((high + 2,), count, dtype=kind, device=ids.device)
+        table[ids] = torch.arange(count, dtype=kind, device=ids.device)
+        unknown = (id_map < 0) | (id_map > high)
+        return table[id_map.long().masked_fill(unknown, high + 1)]
+    sorted_ids, order = ids.sort()
+    position = torch.searchsorted(sorted_ids, id_map.to(torch.int64)).clamp_(max=count - 1)
+    return torch.where(sorted_ids[position] == id_map, order[position], count).to(kind)
 
 
 def _nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -90,11 +90,18 @@ def _from_panoptic(panoptic: object, taxonomy: Taxonomy) -> SegmentTargets:
 
 def _from_semantic(semantic: object, leave_out: Tensor | None = None) -> SegmentTargets:
     label_map = _map_of(semantic)
-    labels = label_map.unique().long()
+    labels = _values(label_map)
     labels = labels[labels != getattr(semantic, 'ignore_index', 255)]
     if leave_out is not None:
         labels = labels[~torch.isin(labels, leave_out)]
     return SegmentTargets.from_id_map(label_map, labels, labels)
+
+
+def _values(label_map: Tensor) -> Tensor:
+    """Which values occur. Counting is many times faster than ``unique``, which sorts pixels."""
+    if label_map.min() < 0:
+        return label_map.unique().long()
+    return label_map.flatten().bincount().nonzero()[:, 0]
 
 
 def _from_both(instances: object, semantic: object, taxonomy: Taxonomy) -> SegmentTargets:
