@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -259,6 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--recheck', action='store_true',
                         help='look at every step again although the stamp fits')
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the child as Ctrl-C does
     setup = Setup(ROOT)
     setup.venv.mkdir(exist_ok=True)
     with (ROOT / '.venv.lock').open('w') as lock:
