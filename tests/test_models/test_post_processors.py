@@ -1,0 +1,145 @@
+"""Post-processors alone: the published numbers, and slow twins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from golden_tools import load_fill
+from torch import Tensor
+
+from unimask.models.post_processors import (
+    InstancePostProcessor,
+    PanopticPostProcessor,
+    Readout,
+    SemanticPostProcessor,
+)
+from unimask.models.post_processors.instance import mask_boxes
+from unimask.ops.resize import ResizePlan
+from unimask.structures import Taxonomy
+
+CASE = 'mask2former_r50_coco_panoptic'
+
+
+def readout_of(logits: Tensor, masks: Tensor, plan: ResizePlan | None = None) -> Readout:
+    size = tuple(masks.shape[-2:])
+    return Readout(logits, torch.eye(len(masks)), masks, plan or ResizePlan(size, size, size, size))
+
+
+def taxonomy_of(classes: int, things: int) -> Taxonomy:
+    return Taxonomy(tuple(f'c{i}' for i in range(classes)),
+                    tuple(i < things for i in range(classes)), ((0, 0, 0),) * classes)
+
+
+@pytest.fixture(scope='module')
+def golden(goldens: Path) -> dict:
+    info = json.loads((goldens / f'{CASE}.json').read_text())
+    logits, masks = load_fill(goldens).make_predictions(
+        0, 100, 133, 60, 80, info['postprocess_favoured_classes'])
+    return dict(
+        info=info, arrays=np.load(goldens / f'{CASE}.npz'), taxonomy=taxonomy_of(133, 80),
+        readout=readout_of(torch.from_numpy(logits), torch.from_numpy(masks)))
+
+
+@pytest.mark.parametrize('thresholds', ['0.8_0.8', '0.0_0.8', '0.5_0.3'])
+def test_golden_panoptic(golden: dict, thresholds: str) -> None:
+    key = f'postprocess.panoptic.{thresholds}'
+    thing, overlap = map(float, thresholds.split('_'))
+    processor = PanopticPostProcessor(object_threshold=thing, overlap_threshold=overlap)
+    ids, segments = processor(golden['readout'], golden['taxonomy'])
+    expected = golden['info'][key]
+    assert [s['category'] for s in segments] == [s['category_id'] for s in expected]
+    table = {0: 133} | {e['id']: s['id'] for e, s in zip(expected, segments, strict=True)}
+    assert np.array_equal(ids.numpy(), np.vectorize(table.get)(golden['arrays'][key]))
+    assert len({s['id'] for s in segments}) == len(segments)
+
+
+def test_golden_instance(golden: dict) -> None:
+    found = InstancePostProcessor()(golden['readout'], golden['taxonomy'])
+    arrays = {name: golden['arrays'][f'postprocess.instance.{name}']
+              for name in ('scores', 'classes', 'areas')}
+    areas = found.masks.sum((1, 2)).numpy()
+    order = np.lexsort((areas, found.labels, -found.scores))
+    np.testing.assert_allclose(found.scores[order], arrays['scores'], atol=1e-5)
+    assert np.array_equal(found.labels[order], arrays['classes'])
+    assert np.array_equal(areas[order], arrays['areas'])
+
+
+def test_golden_semantic(golden: dict) -> None:
+    scores = SemanticPostProcessor().scores(golden['readout'])
+    steps = golden['info']['arrays']['postprocess.semantic.score']['steps']
+    expected = golden['arrays']['postprocess.semantic.score']
+    found = scores[tuple(slice(None, None, step) for step in steps)]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    labels = SemanticPostProcessor()(golden['readout'])
+    assert torch.equal(labels, scores.argmax(0))
+
+
+PLAN = ResizePlan(source=(16, 20), padded=(64, 80), image=(57, 80), output=(90, 41))
+
+
+def random_readout() -> Readout:
+    return readout_of(3 * torch.randn(12, 6), 4 * torch.randn(12, 16, 20), PLAN)
+
+
+def resized(masks: Tensor) -> Tensor:
+    full = F.interpolate(masks[None], PLAN.padded, mode='bilinear')[..., :57, :80]
+    return F.interpolate(full, PLAN.output, mode='bilinear')[0]
+
+
+def test_semantic_orders_of_resizing() -> None:
+    readout = random_readout()
+    classes = readout.class_logits.softmax(-1)[:, :-1]
+    late = torch.einsum('qk,qhw->khw', classes, resized(readout.features).sigmoid())
+    torch.testing.assert_close(SemanticPostProcessor().scores(readout), late, atol=1e-4, rtol=1e-4)
+    full = F.interpolate(readout.features[None], PLAN.padded, mode='bilinear')[0].sigmoid()
+    early = torch.einsum('qk,qhw->khw', classes, full)[:, :57]
+    early = F.interpolate(early[None], PLAN.output, mode='bilinear')[0]
+    found = SemanticPostProcessor().scores(readout, alone=True)
+    torch.testing.assert_close(found, early, atol=1e-4, rtol=1e-4)
+    assert torch.equal(SemanticPostProcessor(resize_scores=True).scores(readout), found)
+    assert not torch.allclose(late, early, atol=1e-3)
+
+
+def test_small_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    readout, taxonomy = random_readout(), taxonomy_of(5, 3)
+    processors = [lambda: SemanticPostProcessor()(readout),
+                  lambda: SemanticPostProcessor()(readout, alone=True),
+                  lambda: InstancePostProcessor()(readout, taxonomy).masks,
+                  lambda: PanopticPostProcessor(object_threshold=0.2)(readout, taxonomy).ids]
+    whole = [make() for make in processors]
+    from unimask.models.post_processors import readout as module
+    original = module.row_tiles
+    monkeypatch.setattr(
+        module, 'row_tiles', lambda height, width, maps: original(height, width, maps, 7 * width * maps))
+    for before, make in zip(whole, processors, strict=True):
+        assert (make() != before).float().mean() < 1e-3
+
+
+def test_maskformer_keeps_what_a_query_won() -> None:
+    masks = torch.tensor([[[5.0, 5, 5, 5, 5, 5, 5, 5, 5, -1]]])
+    readout = readout_of(torch.tensor([[9.0, 0, 0]]), masks)
+    taxonomy = taxonomy_of(2, 0)
+    ids, segments = PanopticPostProcessor()(readout, taxonomy)
+    assert segments[0]['area'] == 9 and ids[0, -1] == 2
+    ids, segments = PanopticPostProcessor(inside_mask=False)(readout, taxonomy)
+    assert segments[0]['area'] == 10 and ids[0, -1] == 0
+
+
+def test_nothing_found() -> None:
+    readout = readout_of(torch.tensor([[0.0, 0, 9]]).expand(4, -1), torch.randn(4, 5, 6))
+    ids, segments = PanopticPostProcessor()(readout, taxonomy_of(2, 1))
+    assert segments == [] and (ids == 2).all() and ids.shape == (5, 6)
+    found = InstancePostProcessor()(readout, taxonomy_of(2, 0))
+    assert found.masks.shape == (0, 5, 6) and found.bboxes.shape == (0, 4)
+
+
+def test_boxes() -> None:
+    masks = torch.zeros(3, 6, 8, dtype=torch.bool)
+    masks[0, 2:4, 1:7] = True
+    masks[2, 5, 7] = True
+    assert mask_boxes(masks).tolist() == [[1, 2, 7, 4], [0, 0, 0, 0], [7, 5, 8, 6]]
