@@ -16,8 +16,11 @@ def table(report: dict) -> str:
     for name in dict.fromkeys([*parts['ours'], *parts['peer']]):
         pair = {role: parts[role].get(name, 0.0) for role in ('ours', 'peer')}
         rows.append(_times('  ' + name, pair, pair['ours'] / max(pair['peer'], 1e-9)))
+    notes = [_machine(report['machine']), _what(settings), _agreement(report)]
+    if report['peer_amp_reason']:
+        notes.append(f'{peer} ran in float32: {report["peer_amp_reason"]}')
     lines = [f'{a:<18}{b:>12}{c:>14}{d:>8}' for a, b, c, d in rows]
-    return '\n'.join([_machine(report['machine']), _what(settings), _agreement(report), *lines])
+    return '\n'.join([*notes, *lines])
 
 
 def _times(name: str, pair: dict[str, float], ratio: float) -> tuple[str, ...]:

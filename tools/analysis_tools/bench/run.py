@@ -4,17 +4,18 @@ import gc
 import multiprocessing
 import statistics
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from mmengine.logging import MMLogger
 
 from .agreement import compare_losses, compare_outputs
 from .machine import describe
 from .memory import peak_above
 from .sides import SIDES, Side
 from .steps import STEPS, Step, seconds, time_of_parts
-from .weights import randomise
+from .weights import calibrate, randomise
 from .workload import make_workload
 
 SEED = 0
@@ -39,6 +40,7 @@ class Settings:
 def build_side(name: str, settings: Settings) -> Side:
     """Make a side on the settings' workload and device, with its own initial weights."""
     torch.manual_seed(SEED)
+    MMLogger.get_current_instance().setLevel('ERROR')  # it lists every parameter's group
     workload = make_workload(
         size=settings.size, batch=settings.batch, objects=settings.objects, seed=SEED)
     return SIDES[name](workload, torch.device(settings.device))
@@ -49,10 +51,14 @@ def build_pair(settings: Settings) -> tuple[Side, Side]:
     from unimask.convert import convert_state_dict
 
     peer = build_side(settings.peer, settings)
-    randomise(peer.model, peer.class_head, SEED)
+    randomise(peer.model, SEED)
+    peer.finish()
+    if settings.mode == 'infer':
+        peer.model.eval()
+        with torch.no_grad():
+            calibrate(peer.class_head, peer.logits()[0])
     ours = build_side('unimask', settings)
     ours.finish(convert_state_dict(peer.model.state_dict(), source=settings.peer))
-    peer.finish()
     return ours, peer
 
 
@@ -70,17 +76,33 @@ def run(settings: Settings) -> dict:
         for role, side in (('ours', ours), ('peer', peer)):
             files[role] = Path(folder) / f'{role}.pth'
             torch.save(side.model.state_dict(), files[role])
-        report |= _times(ours, peer, settings)
+        report['peer_amp'], report['peer_amp_reason'] = usable_precision(peer, settings)
+        amp = dict(ours=settings.amp, peer=report['peer_amp'])
+        report |= _times(ours, peer, settings, amp)
         del ours, peer
         gc.collect()
-        report |= _memory(files, settings)
+        report |= _memory(files, settings, amp)
     return report
 
 
-def _times(ours: Side, peer: Side, settings: Settings) -> dict:
+def usable_precision(peer: Side, settings: Settings) -> tuple[str, str]:
+    """The precision to run the peer in, and why it is not the one asked for (else empty).
+
+    MMDetection's matcher, for one, can overflow in float16.
+    """
+    try:
+        STEPS[settings.mode](peer, settings.amp)()
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        if settings.amp == 'off':
+            raise
+        return 'off', f'{type(error).__name__}: {error}'
+    return settings.amp, ''
+
+
+def _times(ours: Side, peer: Side, settings: Settings, amp: dict[str, str]) -> dict:
     """Time the sides in turns, so that a slow spell of the machine hits both."""
     sides = {'ours': ours, 'peer': peer}
-    steps = {role: STEPS[settings.mode](side, settings.amp) for role, side in sides.items()}
+    steps = {role: STEPS[settings.mode](side, amp[role]) for role, side in sides.items()}
     samples: dict[str, list[float]] = {role: [] for role in sides}
     for turn in range(WARM_UP + settings.repeat):
         for role, step in steps.items():
@@ -100,14 +122,15 @@ def _parts(step: Step, side: Side) -> dict[str, float]:
     return {name: statistics.median(each[name] for each in runs) for name in runs[0]}
 
 
-def _memory(files: dict[str, Path], settings: Settings) -> dict:
+def _memory(files: dict[str, Path], settings: Settings, amp: dict[str, str]) -> dict:
     """Peak memory of each side in a fresh process."""
     names = {'ours': 'unimask', 'peer': settings.peer}
     context = multiprocessing.get_context('spawn')
     peaks = {}
     for role, file in files.items():
         with context.Pool(1) as pool:
-            peaks[role] = pool.apply(measure_memory, (names[role], settings, str(file)))
+            own = replace(settings, amp=amp[role])
+            peaks[role] = pool.apply(measure_memory, (names[role], own, str(file)))
     above = {role: peak['above_model'] for role, peak in peaks.items()}
     steady = {role: peak['above_state'] for role, peak in peaks.items()}
     return dict(memory_bytes=above, memory_ratio=above['ours'] / above['peer'],

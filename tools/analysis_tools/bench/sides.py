@@ -100,7 +100,10 @@ class Unimask(Side):
         return [sample.pred_panoptic_seg.sem_seg[0] for sample in samples]
 
     def optimizer(self) -> torch.optim.Optimizer:
-        return build_optim_wrapper(self.model, self.config.optim_wrapper.copy()).optimizer
+        config = self.config.optim_wrapper
+        return build_optim_wrapper(self.model, dict(
+            type='OptimWrapper', optimizer=config.optimizer, constructor=config.constructor,
+            paramwise_cfg=config.paramwise_cfg)).optimizer
 
     def parts(self) -> list[Part]:
         return [
@@ -172,6 +175,7 @@ class HuggingFace(Side):
         except ImportError as error:
             raise MissingPeerError(
                 'the peer "huggingface" needs transformers: pip install transformers') from error
+        transformers.logging.set_verbosity_error()  # it warns that its ResNet is unusual
         stages = ['stage1', 'stage2', 'stage3', 'stage4']
         backbone = transformers.ResNetConfig(out_features=stages)
         config = transformers.Mask2FormerConfig(backbone_config=backbone, num_labels=NUM_CLASSES)

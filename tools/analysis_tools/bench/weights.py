@@ -1,26 +1,23 @@
 """Random weights with which a network behaves like a trained one, as far as cost is concerned."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-# Spread of the class logits and head start of 'no object': with 134 classes, these leave a few
-# of 100 queries with a confident class, so that post-processing has something to do.
+# Spread of the class logits and share of the queries that see no object: these leave a few
+# queries with a confident class, so that post-processing has something to do.
 CLASS_LOGIT_SPREAD = 6.0
-NO_OBJECT_BIAS = 18.0
+NO_OBJECT_SHARE = 0.8
 # What attention adds is much the same for all queries; at full size it would make them equal.
 ATTENTION_OUTPUT = 0.3
 
 
 @torch.no_grad()
-def randomise(model: nn.Module, class_head: nn.Linear, seed: int) -> None:
+def randomise(model: nn.Module, seed: int) -> None:
     """Overwrite all weights of ``model`` by reproducible random ones.
 
     Default initialisations are degenerate for a comparison: zero sampling offsets, zero
     attention biases, identity norms, or (Hugging Face) batch norms with scales near zero.
-
-    Args:
-        class_head: the layer that makes the class logits, 'no object' last.
     """
     rng = torch.Generator().manual_seed(seed)
     for name, module in model.named_modules():
@@ -28,9 +25,26 @@ def randomise(model: nn.Module, class_head: nn.Linear, seed: int) -> None:
             _randomise_norm(module, rng)
         else:
             _randomise_layer(name, module, rng)
-    fan_in = class_head.in_features
-    class_head.weight.normal_(0, CLASS_LOGIT_SPREAD / fan_in**0.5, generator=rng)
-    class_head.bias[-1] = NO_OBJECT_BIAS
+
+
+@torch.no_grad()
+def calibrate(class_head: nn.Linear, class_logits: Tensor) -> None:
+    """Rescale the class head so that some queries are sure of a class and most of none.
+
+    Random queries resemble each other and would all see the same class.
+
+    Args:
+        class_head: the layer that makes the class logits, 'no object' last.
+        class_logits: what it makes now, (B, Q, K+1).
+    """
+    logits = class_logits.flatten(0, 1)
+    mean = logits.mean(dim=0)
+    scale = CLASS_LOGIT_SPREAD / float((logits - mean).std())
+    class_head.weight *= scale
+    class_head.bias.copy_(scale * (class_head.bias - mean))
+    logits = scale * (logits - mean)
+    lead = logits[:, :-1].amax(dim=1) - logits[:, -1]
+    class_head.bias[-1] += lead.quantile(NO_OBJECT_SHARE)
 
 
 def _randomise_norm(module: nn.Module, rng: torch.Generator) -> None:
