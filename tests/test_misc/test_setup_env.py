@@ -89,7 +89,7 @@ class TestProcess:
         code = 'import time; print("[7/120] c++ a.cpp", flush=True); time.sleep(0.9)'
         process.run([sys.executable, '-c', code], log=tmp_path / 'log', title='mmcv', beat=0.4)
         assert '... mmcv: ' in capsys.readouterr().out
-        assert process.progress('x\n[7/120] c++ a\n[8/120] c++ b\n') == ', 8 of 120 files'
+        assert process.progress('x\n  [7/120] c++ a\n  [8/120] c++ b\n') == ', 8 of 120 files'
 
     def test_environment_of_the_caller_does_not_leak(self, tmp_path: Path,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def stop(process: subprocess.Popen) -> None:
 
 def progress(output: str) -> str:
     """The counter ``[n/m]`` that ninja printed last, as ``, n of m files``; else nothing."""
-    counters = re.findall(r'^\[(\d+)/(\d+)\]', output, flags=re.MULTILINE)
+    counters = re.findall(r'^ *\[(\d+)/(\d+)\]', output, flags=re.MULTILINE)
     return ', {} of {} files'.format(*counters[-1]) if counters else ''
 
 
