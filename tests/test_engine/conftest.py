@@ -22,7 +22,7 @@ train_dataloader = dict(
     drop_last=True, dataset=dict(type='ToyData', serialize_data=False))
 val_dataloader = dict(
     batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='ToyData', test_mode=True))
+    dataset=dict(type='ToyData', serialize_data=False, test_mode=True))
 test_dataloader = val_dataloader
 val_evaluator = [dict(type='ToyMetric')]
 test_evaluator = val_evaluator
@@ -56,4 +56,5 @@ def config(config_file: Path, tmp_path: Path) -> Config:
     from unimask.engine import load_config
     cfg = load_config(config_file)
     cfg.work_dir = str(tmp_path / 'work')
+    cfg.experiment_name = tmp_path.name  # MMEngine's loggers of one name and second are one
     return cfg

@@ -54,11 +54,13 @@ def config_from(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def run_tool(main: Callable[[], None]) -> int:
+def run_tool(main: Callable[[], None], *, resume: str = '--resume') -> int:
     """Run a command line tool.
 
     Args:
         main: The tool.
+        resume: Option of the tool that goes on from a checkpoint; empty for a tool that does so
+            by itself.
 
     Returns:
         Exit status: 0; 2 with one message on stderr when the user can mend what is wrong; 130
@@ -67,7 +69,7 @@ def run_tool(main: Callable[[], None]) -> int:
     try:
         main()
     except Interrupted as stop:
-        return _after_interrupt(stop)
+        return _after_interrupt(stop, resume)
     except KeyboardInterrupt:
         print('\nstopped by Ctrl-C', file=sys.stderr)
         return EXIT_CTRL_C
@@ -80,20 +82,23 @@ def run_tool(main: Callable[[], None]) -> int:
     return 0
 
 
-def _after_interrupt(stop: Interrupted) -> int:
+def _after_interrupt(stop: Interrupted, resume: str) -> int:
     print(f'\n{stop}', file=sys.stderr)
-    if stop.checkpoint:
-        command = ' '.join(['python', *_without_resume(sys.argv), '--resume', stop.checkpoint])
+    if stop.checkpoint and resume:
+        command = ' '.join(['python', *_without(sys.argv, resume), resume, stop.checkpoint])
         print(f'Everything so far is in {stop.checkpoint}. Go on with:\n  {command}',
+              file=sys.stderr)
+    elif stop.checkpoint:
+        print(f'Everything so far is in {stop.checkpoint}. Run the command again to go on.',
               file=sys.stderr)
     return EXIT_CTRL_C if stop.signum == signal.SIGINT else 0
 
 
-def _without_resume(words: list[str]) -> list[str]:
-    """A command line without its ``--resume [PATH]``."""
-    if '--resume' not in words:
+def _without(words: list[str], option: str) -> list[str]:
+    """A command line without an option and its optional value."""
+    if option not in words:
         return words
-    at = words.index('--resume')
+    at = words.index(option)
     takes_value = at + 1 < len(words) and not words[at + 1].startswith('-')
     return words[:at] + words[at + 1 + takes_value:]
 

@@ -61,9 +61,9 @@ def check_data(cfg: Config, loaders: list[str]) -> None:
             needed += _paths_of(dataset, key)
             kinds.append(str(dataset.get('type')))
         needed += _evaluator_paths(cfg, name.replace('_dataloader', '_evaluator'))
-    missing = list({item.path: item for item in needed if not item.is_there}.values())
+    missing = list({item.path: item for item in reversed(needed) if not item.is_there}.values())
     if missing:
-        raise UserError(_message(cfg, missing, needed, kinds))
+        raise UserError(_message(cfg, missing[::-1], needed, kinds))
 
 
 def metainfo_of(dataset: dict, *, key: str) -> dict | None:

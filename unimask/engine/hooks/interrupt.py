@@ -10,6 +10,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from unimask.engine.hooks.checkpoint import CheckpointHook
+from unimask.engine.hooks.reproducible import ReproducibleHook
 from unimask.registry import HOOKS
 
 __all__ = ['InterruptHook', 'Interrupted']
@@ -68,6 +69,8 @@ class InterruptHook(Hook):
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):  # it lends the model its averages while evaluating
                 hook.after_val_epoch(runner)
+            elif isinstance(hook, ReproducibleHook):
+                hook.after_val(runner)
         self._stop(runner, done=runner.iter)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:

@@ -1,0 +1,104 @@
+"""Non-finite losses, signals, the progress line, pictures."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from unimask.engine import Interrupted, NonFiniteLossError, Runner, prepare_config
+from unimask.engine.checkpoint import latest_checkpoint, read_checkpoint
+
+
+class Send(Hook):
+    """Sends this process a signal."""
+
+    def __init__(self, *, signum: int, at: int, where: str) -> None:
+        self.signum = signum
+        self.at = at
+        self.where = where
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if self.where == 'train' and runner.iter + 1 == self.at:
+            os.kill(os.getpid(), self.signum)
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if self.where == 'val' and runner.iter == self.at:
+            os.kill(os.getpid(), self.signum)
+
+
+def weights(runner: Runner) -> dict:
+    return {name: value.clone() for name, value in runner.model.state_dict().items()}
+
+
+def test_non_finite_loss_stops_before_the_weights_suffer(config: Config) -> None:
+    config.model.fail_at = 5
+    runner = Runner.from_cfg(prepare_config(config))
+    with pytest.raises(NonFiniteLossError) as caught:
+        runner.train()
+    text = str(caught.value)
+    assert 'iteration 5' in text and 'image_' in text and 'loss_cls' in text
+    assert all(torch.isfinite(value).all() for value in weights(runner).values())
+    work_dir = Path(config.work_dir)
+    dump = torch.load(work_dir / 'non_finite_iter_5_rank_0.pt', weights_only=False)
+    assert len(dump['batch']['inputs']) == 2 and dump['losses']['loss'] != dump['losses']['loss']
+    assert read_checkpoint(work_dir / 'iter_4.pth')['meta']['iter'] == 4
+    assert latest_checkpoint(work_dir).endswith('iter_4.pth')
+
+
+def test_non_finite_gradient_stops(config: Config) -> None:
+    runner = Runner.from_cfg(prepare_config(config))
+    parse = runner.model.parse_losses
+
+    def infinite_slope(losses: dict) -> tuple:
+        total, parts = parse(losses)
+        return total + (runner.model.class_embed.weight[0, 0] * 0).sqrt(), parts
+    runner.model.parse_losses = infinite_slope
+    with pytest.raises(NonFiniteLossError, match='gradient of iteration 1'):
+        runner.train()
+
+
+@pytest.mark.parametrize(('signum', 'where', 'at', 'saved'), [
+    (signal.SIGTERM, 'train', 5, 5), (signal.SIGINT, 'train', 2, 2), (signal.SIGINT, 'val', 4, 4)])
+def test_signal_saves_and_stops(config: Config, tmp_path: Path, signum: int, where: str, at: int,
+                                saved: int) -> None:
+    before = signal.getsignal(signum)
+    prepared = prepare_config(config)
+    runner = Runner.from_cfg(prepared)
+    runner.register_hook(Send(signum=signum, at=at, where=where))
+    with pytest.raises(Interrupted) as caught:
+        runner.train()
+    assert caught.value.signum == signum
+    assert caught.value.checkpoint.endswith(f'iter_{saved}.pth')
+    assert signal.getsignal(signum) == before
+    prepared.resume = True
+    resumed = Runner.from_cfg(prepared)
+    resumed.train()
+    prepared.resume, prepared.work_dir = False, str(tmp_path / 'unbroken')
+    unbroken = Runner.from_cfg(prepared)
+    unbroken.train()
+    for name, value in weights(unbroken).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_progress_line(config: Config) -> None:
+    runner = Runner.from_cfg(prepare_config(config))
+    runner.train()
+    log = next(Path(runner.log_dir).glob('*.log')).read_text()
+    line = next(line for line in log.splitlines() if 'train 10/12' in line)
+    parts = [part.strip() for part in line.split(' - ')[-1].split('|')]
+    names = [part.split()[0] for part in parts]
+    assert names[:4] == ['train', 'loss', 'grad_norm', 'lr']
+    assert 'cls' in parts[1] and 'dice' in parts[1] and 'd0' not in line
+    assert 'it/s' in parts[4] and parts[5].startswith('left 0:00:') and parts[6].endswith(' MB')
+    scalars = next(Path(runner.log_dir).glob('vis_data/*.json')).read_text()
+    assert '"d8.loss_dice"' in scalars  # what the line leaves out is in the file
+
+
+def test_user_can_switch_a_hook_off(config: Config) -> None:
+    config.default_hooks.finite_loss = None
+    names = Runner.from_cfg(prepare_config(config)).get_hooks_info()
+    assert 'FiniteLossHook' not in names and 'InterruptHook' in names

@@ -1,0 +1,115 @@
+"""The whole library once, on the CPU, without any download: ``make demo``.
+
+Makes the Shapes data, trains a small Mask2Former from random weights, evaluates PQ, mask AP and
+mIoU on held-out scenes, and writes pictures (image, truth, prediction) and a summary. A run that
+was stopped goes on where it was; a finished one is only evaluated again.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from mmengine.config import Config
+
+from unimask.datasets.shapes import make_shapes
+from unimask.engine import Runner, load_config, peak_memory_mb, prepare_config
+from unimask.engine.checkpoint import atomic_write_text, latest_checkpoint
+from unimask.engine.cli import run_tool
+from unimask.utils import register_all_modules
+
+CONFIG = Path(__file__).resolve().parents[2] / 'configs/demo/mask2former_shapes.py'
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument('--data-root', type=Path, default=Path('data/shapes'))
+    parser.add_argument('--iters', type=int,
+                        help='training iterations (default: those of the config)')
+    parser.add_argument('--scenes', type=int, nargs=2, default=(1200, 100),
+                        metavar=('TRAIN', 'VAL'), help='number of scenes to make')
+    parser.add_argument('--pictures', type=int, default=12, help='number of pictures to write')
+    parser.add_argument('--amp', choices=('bf16', 'fp16', 'off'), default='off')
+    parser.add_argument('--fresh', action='store_true', help='do not go on with an earlier run')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the demo."""
+    args = parse_args()
+    register_all_modules()
+    started = time.time()
+    num_train, num_val = args.scenes
+    made = make_shapes(args.data_root, num_train=num_train, num_val=num_val)
+    print(f'Shapes data {"made" if made else "found"} in {args.data_root} '
+          f'({num_train} + {num_val} scenes)')
+    seconds = dict(data=time.time() - started)
+    cfg = _config(args)
+    seconds['train'] = _train(cfg, args)
+    started = time.time()
+    scores = _evaluate(cfg, args)
+    seconds['test'] = time.time() - started
+    summary = _summary(scores, seconds, cfg.train_cfg.max_iters)
+    atomic_write_text(json.dumps(summary, indent=2) + '\n', args.work_dir / 'summary.json')
+    print(json.dumps(summary, indent=2))
+    print(f'Pictures: {args.work_dir / "pictures"}, summary: {args.work_dir / "summary.json"}')
+
+
+def _config(args: argparse.Namespace) -> Config:
+    options = {'data_root': str(args.data_root)}
+    if args.iters:
+        options['train_cfg.max_iters'] = args.iters
+    cfg = load_config(CONFIG, options)
+    if args.iters:  # the schedule is as long as the training
+        cfg.param_scheduler[-1].end = args.iters + 1
+    cfg.work_dir = str(args.work_dir)
+    cfg.resume = not args.fresh and latest_checkpoint(args.work_dir) is not None
+    return cfg
+
+
+def _train(cfg: Config, args: argparse.Namespace) -> float:
+    """Train, or go on training; return the seconds that all parts took together."""
+    clock = args.work_dir / 'seconds.json'
+    before = json.loads(clock.read_text()) if cfg.resume and clock.is_file() else 0.0
+    started = time.time()
+    try:
+        Runner.from_cfg(prepare_config(_without_val(cfg), amp=args.amp)).train()
+    finally:
+        seconds = before + time.time() - started
+        args.work_dir.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(json.dumps(seconds), clock)
+    return seconds
+
+
+def _without_val(cfg: Config) -> Config:
+    """The scores are taken once, after the training."""
+    cfg = cfg.copy()
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    return cfg
+
+
+def _evaluate(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
+    """Scores of the last checkpoint on the held-out scenes; writes the pictures as well."""
+    cfg = cfg.copy()
+    cfg.resume = False
+    cfg.load_from = latest_checkpoint(args.work_dir)
+    cfg.custom_hooks = [dict(type='PictureHook', out_dir=str(args.work_dir / 'pictures'),
+                             limit=args.pictures)]
+    return Runner.from_cfg(prepare_config(cfg, mode='test')).test()
+
+
+def _summary(scores: dict[str, float], seconds: dict[str, float], iters: int) -> dict:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+    return dict(
+        scores={name: round(float(value), 2) for name, value in scores.items()},
+        seconds={**{name: round(value, 1) for name, value in seconds.items()},
+                 'total': round(sum(seconds.values()), 1)},
+        peak_memory_mb=round(max(peak_memory_mb(), children)), iterations=iters)
+
+
+if __name__ == '__main__':
+    sys.exit(run_tool(main, resume=''))
