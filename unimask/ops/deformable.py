@@ -6,7 +6,9 @@ P points a level. Source: Deformable DETR, equation 3.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -35,11 +37,26 @@ def deformable_attention(value: Tensor, sizes: Sequence[Size], locations: Tensor
         (B, T, H * D), float32.
     """
     value, locations, weights = value.float(), locations.float(), weights.float()
-    if value.is_cuda:
+    if value.is_cuda and _mmcv_runs_on(value.device):
         return _cuda(value, sizes, locations, weights)
     if native.supports(value, locations, weights):
         return native.ms_deform_attn(value, list(sizes), locations, weights)
     return grid_sample_attention(value, sizes, locations, weights)
+
+
+@lru_cache(maxsize=8)
+def _mmcv_runs_on(device: torch.device) -> bool:
+    """Whether mmcv was compiled for this GPU; found out once, by a tiny call."""
+    tiny = torch.ones(1, 1, 1, 8, device=device)
+    try:
+        _cuda(tiny, [(1, 1)], torch.full((1, 1, 1, 1, 1, 2), 0.5, device=device),
+              torch.ones(1, 1, 1, 1, 1, device=device))
+    except (ImportError, RuntimeError) as error:
+        warnings.warn(
+            f"mmcv's compiled deformable attention does not run on {device} ({error}); the slower "
+            f"grid_sample is used. `python tools/misc/doctor.py` names the remedy.", stacklevel=2)
+        return False
+    return True
 
 
 def _cuda(value: Tensor, sizes: Sequence[Size], locations: Tensor, weights: Tensor) -> Tensor:

@@ -1,0 +1,135 @@
+"""Every registered model component: build, forward, backward, state-dict round trip.
+
+A component without an entry in ``CASES`` fails the sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from test_models.test_segmentor import CRITERION, config
+from torch import Tensor, nn
+
+from unimask.models.post_processors import Readout
+from unimask.ops.resize import ResizePlan
+from unimask.registry import MODELS, TASK_UTILS
+from unimask.structures import (
+    MaskPrediction,
+    PixelFeatures,
+    SegmentTargets,
+    TargetBatch,
+    Taxonomy,
+)
+
+CHANNELS = (8, 16, 24, 32)
+TAXONOMY = Taxonomy(('a', 'b', 'c'), (True, True, False), ((0, 0, 0),) * 3)
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a component is built and called; ``run`` gives something with a gradient, or None."""
+
+    config: dict
+    run: Callable[[object], Tensor | None]
+
+
+def maps() -> list[Tensor]:
+    return [torch.randn(2, width, 64 // 2**i, 96 // 2**i) for i, width in enumerate(CHANNELS)]
+
+
+def pixels_total(pixels: PixelFeatures) -> Tensor:
+    return pixels.mask_features.sum() + sum(level.square().sum() for level in pixels.memory)
+
+
+def prediction_total(prediction: MaskPrediction) -> Tensor:
+    return prediction.class_logits.sum() + prediction.mask_logits().square().sum()
+
+
+def neck(**settings: object) -> Case:
+    return Case(dict(dict(in_channels=CHANNELS, channels=32, mask_channels=16), **settings),
+                lambda module: pixels_total(module(maps())))
+
+
+def head(levels: int, **settings: object) -> Case:
+    memory = tuple(torch.randn(2, 32, 4 * 2**i, 6 * 2**i) for i in range(levels))
+    pixels = PixelFeatures(torch.randn(2, 16, 32, 48), memory)
+    common = dict(num_classes=3, memory_channels=(32,) * levels, mask_channels=16, channels=32,
+                  num_queries=5, num_layers=2, num_heads=2, ffn_channels=16)
+    return Case(dict(common, **settings), lambda module: prediction_total(module(pixels)))
+
+
+def run_criterion(criterion: object) -> Tensor:
+    targets = SegmentTargets.from_masks(torch.rand(2, 32, 32) > 0.5, [0, 2])
+    made = MaskPrediction(
+        torch.randn(2, 1, 4, 4, requires_grad=True), torch.randn(2, 1, 4, 6, requires_grad=True),
+        torch.randn(1, 6, 8, 8, requires_grad=True))
+    return sum(criterion(made, TargetBatch.stack([targets])).values())
+
+
+def run_mask_loss(loss: object) -> Tensor:
+    logits = torch.randn(2, 3, 10, requires_grad=True)
+    value = loss(logits, torch.rand(2, 3, 10).round())
+    assert value.shape == (2,)
+    torch.testing.assert_close(type(loss)(weight=2.0)(logits, torch.ones(2, 3, 10)),
+                               2 * type(loss)()(logits, torch.ones(2, 3, 10)))
+    return value.sum()
+
+
+def run_post_processor(processor: object) -> None:
+    plan = ResizePlan((8, 8), (32, 32), (30, 32), (40, 41))
+    readout = Readout(torch.randn(4, 4), torch.randn(4, 6), torch.randn(6, 8, 8), plan)
+    if type(processor).__name__ == 'SemanticPostProcessor':
+        assert processor(readout).shape == (40, 41)
+    elif type(processor).__name__ == 'InstancePostProcessor':
+        assert processor(readout, TAXONOMY).masks.shape[1:] == (40, 41)
+    else:
+        assert processor(readout, TAXONOMY).ids.shape == (40, 41)
+
+
+CASES = {
+    'UniversalSegmentor': Case(
+        {k: v for k, v in config().items() if k != 'type'},
+        lambda model: prediction_total(model(torch.randn(1, 3, 64, 64)))),
+    'TimmBackbone': Case(
+        dict(model_name='resnet10t'),
+        lambda module: sum(each.sum() for each in module(torch.randn(2, 3, 64, 64)))),
+    'FPNPixelDecoder': neck(),
+    'TransformerEncoderPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
+    'MSDeformAttnPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
+    'Mask2FormerHead': head(3),
+    'MaskFormerHead': head(1),
+    'SetCriterion': Case({k: v for k, v in CRITERION.items() if k != 'type'}, run_criterion),
+    'MaskBCELoss': Case({}, run_mask_loss),
+    'MaskFocalLoss': Case({}, run_mask_loss),
+    'MaskDiceLoss': Case({}, run_mask_loss),
+    'SemanticPostProcessor': Case({}, run_post_processor),
+    'InstancePostProcessor': Case({}, run_post_processor),
+    'PanopticPostProcessor': Case({}, run_post_processor),
+}
+
+
+@pytest.mark.parametrize('name', sorted(
+    {n for n, c in MODELS.module_dict.items() if c.__module__.startswith('unimask.')} | set(CASES)))
+def test_component(name: str) -> None:
+    case = CASES[name]
+    component = MODELS.build(dict(type=name, **case.config))
+    total = case.run(component)
+    if total is not None:
+        assert torch.isfinite(total)
+        total.backward()
+    if isinstance(component, nn.Module):
+        missing = [n for n, p in component.named_parameters()
+                   if p.requires_grad and p.grad is None]
+        assert not missing
+        again = MODELS.build(dict(type=name, **case.config))
+        again.load_state_dict(component.state_dict(), strict=True)
+
+
+def test_every_cost_and_sampler_is_used_by_a_test() -> None:
+    known = {'ClassCost', 'MaskBCECost', 'MaskFocalCost', 'DiceCost', 'HungarianMatcher',
+             'UncertainPointSampler'}
+    ours = {n for n, c in TASK_UTILS.module_dict.items() if c.__module__.startswith('unimask.')}
+    assert ours <= known
