@@ -17,6 +17,7 @@ from mmengine.device import get_device
 from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import BaseLoop
 from mmengine.runner import LogProcessor as _LogProcessor
 from torch import nn
 from torch.utils.data import DataLoader
@@ -121,7 +122,7 @@ class Runner(mmengine.runner.Runner):
             nested = checkpoint.get('model')
             checkpoint = dict(state_dict=nested if isinstance(nested, dict) else checkpoint)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        starts = self._train_loop is not None and not self._resume
+        starts = isinstance(self._train_loop, BaseLoop) and not self._resume  # built by train()
         state = {name.removeprefix('module.'): value
                  for name, value in checkpoint['state_dict'].items()}
         load_state(state, self._bare_model, path=str(filename), fine_tune=starts and not strict)
