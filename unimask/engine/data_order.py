@@ -14,11 +14,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from unimask.engine.rng import isolated_rng
 
-__all__ = ['NumberedIndex', 'NumberedSampler', 'SeededDataset', 'shield_worker']
+__all__ = ['NumberedIndex', 'NumberedSampler', 'SeededDataset', 'SkippingBatches',
+           'shield_worker']
 
 
 class NumberedIndex(int):
@@ -75,6 +76,37 @@ class NumberedSampler(Sampler):
     def start_at(self, num_samples: int) -> None:
         """Let the next iteration start after ``num_samples`` indices of this process."""
         self._skip = num_samples
+
+
+class SkippingBatches(Sampler):
+    """A batch sampler that can start in the middle without loading what it skips.
+
+    Args:
+        batches: Any batch sampler, such as MMDetection's ``AspectRatioBatchSampler``.
+    """
+
+    def __init__(self, batches: Sampler | BatchSampler) -> None:
+        self.batches = batches
+        self._skip = 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        skip, self._skip = self._skip, 0
+        yield from islice(iter(self.batches), skip, None)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'batches':
+            raise AttributeError(name)
+        return getattr(self.batches, name)
+
+    def __deepcopy__(self, memo: dict) -> 'SkippingBatches':
+        return self
+
+    def start_at(self, num_batches: int) -> None:
+        """Let the next iteration start after so many batches."""
+        self._skip = num_batches
 
 
 class SeededDataset(Dataset):

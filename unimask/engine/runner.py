@@ -29,7 +29,12 @@ from unimask.engine.checkpoint import (
     read_checkpoint,
     to_plain,
 )
-from unimask.engine.data_order import NumberedSampler, SeededDataset, shield_worker
+from unimask.engine.data_order import (
+    NumberedSampler,
+    SeededDataset,
+    SkippingBatches,
+    shield_worker,
+)
 from unimask.engine.errors import UserError
 from unimask.engine.rng import get_rng_state
 from unimask.engine.state_check import load_state
@@ -86,6 +91,10 @@ class Runner(mmengine.runner.Runner):
         if isinstance(cfg['sampler'], dict):
             cfg['sampler'] = NumberedSampler(DATA_SAMPLERS.build(cfg['sampler'], default_args=dict(
                 dataset=cfg['dataset'], seed=None if diff_rank_seed else seed)))
+        if isinstance(cfg.get('batch_sampler'), dict):
+            cfg['batch_sampler'] = SkippingBatches(DATA_SAMPLERS.build(
+                cfg['batch_sampler'],
+                default_args=dict(sampler=cfg['sampler'], batch_size=cfg.pop('batch_size'))))
         loader = mmengine.runner.Runner.build_dataloader(cfg, seed, diff_rank_seed)
         if loader.num_workers:
             loader.worker_init_fn = shield_worker(loader.worker_init_fn)
