@@ -13,6 +13,7 @@ from mmengine.model.weight_init import initialize
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
+from unimask.models.backbones.folding import fold_frozen_norms
 from unimask.models.backbones.info import out_channels
 from unimask.models.post_processors import Readout
 from unimask.models.segmentors.targets import make_target_batch
@@ -54,6 +55,7 @@ class UniversalSegmentor(BaseModel):
         self.taxonomy = find_taxonomy(taxonomy)
         self.tasks = _tasks(test_cfg)
         self.backbone = MODELS.build(backbone)
+        fold_frozen_norms(self.backbone)
         self.neck = MODELS.build(_with_channels(neck, self.backbone))
         self.head = MODELS.build(dict(
             dict(num_classes=self.taxonomy.num_classes,
