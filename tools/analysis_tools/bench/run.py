@@ -111,15 +111,19 @@ def _times(ours: Side, peer: Side, settings: Settings, amp: dict[str, str]) -> d
             if turn >= WARM_UP:
                 samples[role].append(duration)
     medians = {role: statistics.median(values) for role, values in samples.items()}
-    parts = {role: _parts(steps[role], sides[role]) for role in sides}
+    parts = _parts(steps, sides)
     return dict(seconds=medians, seconds_all=samples,
                 time_ratio=medians['ours'] / medians['peer'], parts=parts)
 
 
-def _parts(step: Step, side: Side) -> dict[str, float]:
-    """Median seconds per part."""
-    runs = [time_of_parts(step, side) for _ in range(PART_RUNS)]
-    return {name: statistics.median(each[name] for each in runs) for name in runs[0]}
+def _parts(steps: dict[str, Step], sides: dict[str, Side]) -> dict[str, dict[str, float]]:
+    """Median seconds per part of every side, again in turns."""
+    runs: dict[str, list[dict[str, float]]] = {role: [] for role in sides}
+    for _ in range(PART_RUNS):
+        for role, step in steps.items():
+            runs[role].append(time_of_parts(step, sides[role]))
+    return {role: {name: statistics.median(run[name] for run in found) for name in found[0]}
+            for role, found in runs.items()}
 
 
 def _memory(files: dict[str, Path], settings: Settings, amp: dict[str, str]) -> dict:
