@@ -62,10 +62,8 @@ def main() -> None:
 def _config(args: argparse.Namespace) -> Config:
     options = {'data_root': str(args.data_root)}
     if args.iters:
-        options['train_cfg.max_iters'] = args.iters
+        options['max_iters'] = args.iters
     cfg = load_config(CONFIG, options)
-    if args.iters:  # the schedule is as long as the training
-        cfg.param_scheduler[-1].end = args.iters + 1
     cfg.work_dir = str(args.work_dir)
     cfg.resume = not args.fresh and latest_checkpoint(args.work_dir) is not None
     return cfg

@@ -31,7 +31,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     Args:
         path: The config file.
         options: ``{'a.b.c': value}`` as given with ``--cfg-options``. A new ``data_root`` also
-            reaches the paths that the file made from the old one.
+            reaches the paths that the file made from the old one, a new ``max_iters`` the
+            schedule.
 
     Raises:
         UserError: The file is missing or cannot be read, or an option names no key.
@@ -53,6 +54,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 def apply_options(cfg: Config, options: dict[str, Any]) -> None:
     """Change keys of a config, refusing names that nothing would read."""
     old_root = cfg.get('data_root')
+    old_iters = (cfg.get('train_cfg') or {}).get('max_iters')
     for key in options:
         _check_option(cfg, key)
     cfg.merge_from_dict(options)
@@ -60,6 +62,20 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
         for name in list(cfg):
             if name.endswith(('_dataloader', '_evaluator')):
                 cfg[name] = _moved(cfg[name], str(old_root), str(cfg.data_root))
+    wanted = options.get('max_iters', options.get('train_cfg.max_iters'))
+    if wanted and old_iters:
+        _change_length(cfg, old_iters, wanted)
+
+
+def _change_length(cfg: Config, old: int, new: int) -> None:
+    """What the config made of the number of iterations follows it; milestones stay."""
+    cfg.max_iters = cfg.train_cfg.max_iters = new
+    if cfg.train_cfg.get('val_interval') == old:
+        cfg.train_cfg.val_interval = new
+    for scheduler in cfg.get('param_scheduler') or []:
+        # One later, since MMEngine reaches the end value an iteration early.
+        if scheduler.get('end') == old + 1:
+            scheduler.end = new + 1
 
 
 def prepare_config(cfg: Config, *, mode: str = 'train', amp: str | None = None) -> Config:

@@ -1,6 +1,8 @@
 """Registration of all components."""
 
+from contextlib import redirect_stdout
 from importlib import import_module
+from io import StringIO
 
 from mmengine.registry import DefaultScope
 
@@ -20,8 +22,14 @@ def register_all_modules(init_default_scope: bool = True) -> None:
             components are looked up by their bare name. A scope that another library left
             current is replaced.
     """
-    for name in SIBLINGS + PACKAGES:
-        import_module(name)
+    printed = StringIO()
+    with redirect_stdout(printed):
+        for name in SIBLINGS + PACKAGES:
+            import_module(name)
+    # mmdet and mmseg announce an optional package that concerns nobody here.
+    lines = [line for line in printed.getvalue().splitlines() if 'import OneDL' not in line]
+    if lines:
+        print('\n'.join(lines))
     if init_default_scope and (
             DefaultScope.get_current_instance() is None
             or DefaultScope.get_current_instance().scope_name != 'unimask'):

@@ -61,5 +61,5 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-tta_scales = (320, 480, 640, 800, 960, 1120)
-tta_max_size = 4480
+tta_model = dict(
+    type='SemanticTTA', short_sides=(320, 480, 640, 800, 960, 1120), max_long_side=4480)

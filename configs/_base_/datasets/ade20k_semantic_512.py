@@ -54,5 +54,5 @@ val_evaluator = [dict(type='MeanIoUMetric')]
 test_evaluator = val_evaluator
 
 # multi-scale and flipped testing
-tta_scales = (256, 384, 512, 640, 768, 896)
-tta_max_size = 3584
+tta_model = dict(
+    type='SemanticTTA', short_sides=(256, 384, 512, 640, 768, 896), max_long_side=3584)

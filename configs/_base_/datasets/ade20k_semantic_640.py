@@ -26,5 +26,5 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 # multi-scale and flipped testing
-tta_scales = (320, 480, 640, 800, 960, 1120)
-tta_max_size = 4480
+tta_model = dict(
+    type='SemanticTTA', short_sides=(320, 480, 640, 800, 960, 1120), max_long_side=4480)

@@ -63,5 +63,5 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-tta_scales = (512, 768, 1024, 1280, 1536, 1792)
-tta_max_size = 4096
+tta_model = dict(
+    type='SemanticTTA', short_sides=(512, 768, 1024, 1280, 1536, 1792), max_long_side=4096)
