@@ -1,5 +1,10 @@
 """Datasets that serve the three tasks, and their transforms."""
 
+# ruff: noqa: E402
+from unimask.utils.setup import import_quietly
+
+import_quietly(('mmdet.datasets', 'mmseg.datasets'))
+
 from unimask.datasets.coco_format import CocoFormatDataset
 from unimask.datasets.instance import (
     ADE20KInstanceDataset,

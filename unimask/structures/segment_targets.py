@@ -170,6 +170,17 @@ def _nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return maps[..., rows[:, None], columns]
 
 
+def _corners(coordinate: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+    """The two pixels beside a coordinate in [0, 1] and their weights, zero outside the map."""
+    position = coordinate * size - 0.5
+    low = position.floor()
+    fraction = position - low
+    low = low.long()
+    pairs = ((low, 1 - fraction), (low + 1, fraction))
+    return [(place.clamp(0, size - 1), weight * ((place >= 0) & (place < size)))
+            for place, weight in pairs]
+
+
 @dataclass(frozen=True)
 class TargetBatch:
     """The segments of all images of a batch, one behind the other: M of them.
@@ -227,24 +238,17 @@ class TargetBatch:
             source, first = self.index_maps, self.image_index[segments]
             wanted = self.within_image[segments].to(source.dtype)[:, None]
         else:
-            source, first, wanted = self.masks, segments, None
+            source, first, wanted = self.masks, segments, True
         height, width = self.size
-        flat = source.reshape(len(source), height * width)
-        position = points * points.new_tensor([width, height]) - 0.5
-        corner = position.floor()
-        fraction = position - corner
-        corner = corner.long()
-        value = points.new_zeros(points.shape[:-1])
-        for dy in (0, 1):
-            for dx in (0, 1):
-                x, y = corner[..., 0] + dx, corner[..., 1] + dy
-                inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-                where = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1))
-                found = flat[first[:, None], where]
-                hit = (found if wanted is None else found == wanted) & inside
-                weight_x = fraction[..., 0] if dx else 1 - fraction[..., 0]
-                weight_y = fraction[..., 1] if dy else 1 - fraction[..., 1]
-                value += hit * (weight_x * weight_y)
+        columns, rows = (
+            _corners(points[..., axis], size) for axis, size in enumerate((width, height)))
+        start = (first * height * width)[:, None]
+        value = torch.zeros_like(points[..., 0])
+        for row, row_weight in rows:
+            row = row * width + start
+            for column, column_weight in columns:
+                hit = source.take(row + column) == wanted
+                value += hit * row_weight * column_weight
         return value
 
     def sample_shared(self, points: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Registration of all components."""
 
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from importlib import import_module
 from io import StringIO
@@ -22,14 +23,7 @@ def register_all_modules(init_default_scope: bool = True) -> None:
             components are looked up by their bare name. A scope that another library left
             current is replaced.
     """
-    printed = StringIO()
-    with redirect_stdout(printed):
-        for name in SIBLINGS + PACKAGES:
-            import_module(name)
-    # mmdet and mmseg announce an optional package that concerns nobody here.
-    lines = [line for line in printed.getvalue().splitlines() if 'import OneDL' not in line]
-    if lines:
-        print('\n'.join(lines))
+    import_quietly(SIBLINGS + PACKAGES)
     if init_default_scope and (
             DefaultScope.get_current_instance() is None
             or DefaultScope.get_current_instance().scope_name != 'unimask'):
@@ -37,3 +31,15 @@ def register_all_modules(init_default_scope: bool = True) -> None:
         if DefaultScope.check_instance_created(name):
             name = f'unimask-{len(DefaultScope._instance_dict)}'
         DefaultScope.get_instance(name, scope_name='unimask')
+
+
+def import_quietly(names: Iterable[str]) -> None:
+    """Import modules without the lines in which onedl-mmdetection and -mmsegmentation announce an
+    optional package that concerns nobody here."""
+    printed = StringIO()
+    with redirect_stdout(printed):
+        for name in names:
+            import_module(name)
+    lines = [line for line in printed.getvalue().splitlines() if 'import OneDL' not in line]
+    if lines:
+        print('\n'.join(lines))

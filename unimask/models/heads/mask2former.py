@@ -90,14 +90,19 @@ class Mask2FormerHead(BaseModule):
         """
         features = pixels.mask_features.float()
         return [
-            F.interpolate(features, level.shape[-2:], mode='bilinear', align_corners=False)
-            .flatten(2)
+            _flat(F.interpolate(
+                features, level.shape[-2:], mode='bilinear', align_corners=False))
             for level in pixels.memory]
 
     def predict(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (B, Q, K + 1) and mask embeddings (B, Q, C_m) of the queries."""
         normed = self.decoder_norm(query)
         return self.class_embed(normed), self.mask_embed(normed)
+
+
+def _flat(maps: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, h * w) without moving maps whose channels come last in memory."""
+    return maps.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2)
 
 
 @torch.no_grad()

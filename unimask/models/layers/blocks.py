@@ -23,7 +23,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = layer(x).relu()
+            x = layer(x).relu_()
         return self.layers[-1](x)
 
 
@@ -37,7 +37,8 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear2(self.dropout(self.linear1(x).relu()))
+        # In place: a linear layer does not need its output for the backward pass.
+        return self.linear2(self.dropout(self.linear1(x).relu_()))
 
 
 class EncoderLayer(nn.Module):

@@ -82,7 +82,7 @@ class DeformableAttention(nn.Module):
 def sampling_locations(offsets: Tensor, sizes: Sizes) -> Tensor:
     """Reference + offset / (W_l, H_l): offsets (B, S, H, L, P, 2) in pixels of the level."""
     reference, scale = _grid(sizes, offsets.device)
-    return reference[:, None, None, None] + offsets * scale[:, None]
+    return torch.addcmul(reference[:, None, None, None], offsets, scale[:, None])
 
 
 @lru_cache(maxsize=64)

@@ -80,7 +80,7 @@ class MSDeformAttnPixelDecoder(BaseModule):
     def decode(self, features: Sequence[Tensor]) -> PixelFeatures:
         """The same in the current precision."""
         memory = self.encode(features[::-1][:self.num_levels])
-        x = memory[-1]
+        x = memory[-1].contiguous(memory_format=torch.channels_last)
         for level in reversed(range(len(self.lateral_convs))):
             lateral = self.lateral_convs[level](features[level])
             x = lateral + F.interpolate(
