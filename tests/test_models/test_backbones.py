@@ -22,7 +22,8 @@ SWIN = dict(embed_dims=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 4), window_s
     dict(type='TimmBackbone', model_name='resnet10t'),
 ], ids=lambda config: config['type'])
 def test_out_channels(config: dict) -> None:
-    backbone = MODELS.build(config).eval()
+    backbone = MODELS.build(config)
+    backbone.eval()  # some of MMDetection's return None
     with torch.no_grad():
         outputs = backbone(torch.randn(1, 3, 64, 64))
     assert out_channels(backbone) == tuple(each.shape[1] for each in outputs)

@@ -58,6 +58,16 @@ def test_same_results_names_and_gradients_in_less_memory() -> None:
     assert saved_bytes(folded, inputs) < 0.75 * saved_bytes(plain, inputs)
 
 
+def test_evaluation_stays_the_same_to_the_last_bit() -> None:
+    plain, folded = resnet(), resnet()
+    fold_frozen_norms(folded)
+    inputs = torch.randn(1, 3, 64, 64)
+    for module in (plain, folded):
+        module.eval()
+    for ours, theirs in zip(folded(inputs), plain(inputs), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_copies_have_weights_of_their_own() -> None:
     folded = resnet()
     fold_frozen_norms(folded)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval_for_single_model
-from torch import fx, nn
+from functools import partial
+
+from mmengine.model.efficient_conv_bn_eval import efficient_conv_bn_eval_graph_transform
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def fold_frozen_norms(backbone: nn.Module) -> bool:
-    """Let each convolution apply the frozen batch norm that follows it.
+    """Let each convolution apply the frozen batch norm that follows it, in training.
 
     The weights are scaled on the fly: same results up to rounding, same parameters and
     gradients, but the convolution's output is not kept for the backward pass (MMEngine's
-    ``efficient_conv_bn_eval``; Wang et al., "Efficient ConvBN blocks", 2023).
+    ``efficient_conv_bn_eval``; You et al., "Efficient ConvBN
+    Blocks for Transfer Learning and Beyond", 2023). There is nothing to
+    keep in evaluation, which stays as it is to the last bit.
 
     Returns:
         Whether it was done: there are frozen norms and the backbone can be traced.
@@ -22,7 +26,16 @@ def fold_frozen_norms(backbone: nn.Module) -> bool:
     if not frozen:
         return False
     try:
-        turn_on_efficient_conv_bn_eval_for_single_model(backbone)
+        folded = fx.symbolic_trace(backbone)
     except (fx.proxy.TraceError, TypeError, NotImplementedError):
         return False  # its forward depends on the input's values
+    efficient_conv_bn_eval_graph_transform(folded)
+    # Both are arguments of a partial, so that a copy of the backbone refers to its own parts.
+    backbone.forward = partial(_forward, backbone, folded)
     return True
+
+
+def _forward(backbone: nn.Module, folded: fx.GraphModule, images: Tensor) -> tuple[Tensor, ...]:
+    if backbone.training:
+        return folded.forward(images)
+    return type(backbone).forward(backbone, images)
