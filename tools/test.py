@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint.')
     add_common_options(parser)
-    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument('checkpoint', help='checkpoint file or URL, or the work directory of a run')
     parser.add_argument('--out', action='append', default=[], metavar='FILE',
                         help='write the scores (FILE.json) or the predictions (FILE.pkl); may be '
                              'given twice')

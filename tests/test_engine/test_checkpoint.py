@@ -81,6 +81,14 @@ def test_missing_file_names_what_is_there(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / 'nowhere/iter_20.pth')
 
 
+def test_folder_of_a_run_stands_for_its_newest_checkpoint(tmp_path: Path) -> None:
+    atomic_torch_save(dict(step=3), tmp_path / 'run' / 'iter_3.pth')
+    assert read_checkpoint(tmp_path / 'run') == dict(step=3)
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(UserError, match='empty holds no checkpoint'):
+        read_checkpoint(tmp_path / 'empty')
+
+
 def test_latest_checkpoint_of_a_moved_folder(tmp_path: Path) -> None:
     (tmp_path / 'iter_3.pth').touch()
     (tmp_path / 'last_checkpoint').write_text('/gone/iter_3.pth')

@@ -179,6 +179,33 @@ def test_attention_under_autocast_and_no_grad(kernels):
         assert not native.ms_deform_attn(value, SHAPES, locations, weights).requires_grad
 
 
+@pytest.mark.parametrize('points', [1, 4, 7])
+def test_self_attention_equals_twin(kernels, threads, points):
+    """Also with more samples a head than fit into one vector."""
+    rows = sum(h * w for h, w in SHAPES)
+    value = torch.randn(2, rows, 3, 8, requires_grad=True)
+    reference = torch.rand(rows, 2)
+    offsets = torch.randn(2, rows, 3, len(SHAPES), points, 2, requires_grad=True)
+    logits = (3 * torch.randn(2, rows, 3, len(SHAPES), points)).requires_grad_()
+    sizes = torch.tensor([(w, h) for h, w in SHAPES])[:, None]
+    locations = reference[:, None, None, None] + offsets / sizes
+    weights = logits.flatten(3).softmax(-1).view_as(logits)
+    expected = attention_twin(value, locations, weights)
+    ours = native.ms_deform_self_attn(value, SHAPES, reference, offsets, logits)
+    assert_close(ours, expected)
+    grad = torch.randn_like(ours)
+    for mine, theirs in zip(torch.autograd.grad(ours, (value, offsets, logits), grad),
+                            torch.autograd.grad(expected, (value, offsets, logits), grad),
+                            strict=True):
+        assert_close(mine, theirs)
+
+
+def test_self_attention_refuses(kernels):
+    value, offsets = torch.zeros(1, 6, 2, 8), torch.zeros(1, 6, 2, 1, 4, 2)
+    with pytest.raises(ValueError, match=r'reference \(S,2\) must have shape \(6, 2\)'):
+        native.ms_deform_self_attn(value, [(2, 3)], torch.zeros(5, 2), offsets, offsets[..., 0])
+
+
 @pytest.mark.parametrize(('change', 'error', 'message'), [
     (dict(value=torch.zeros(2, 63, 3, 32, dtype=torch.float64)), TypeError, 'value must be'),
     (dict(value=torch.zeros(2, 63, 3)), ValueError, r'value \(B,S,H,D\) must have shape'),
@@ -259,6 +286,26 @@ def test_point_functions_refuse(kernels):
             native.uncertain_points(maps, where, k)
 
 
+@pytest.mark.parametrize('dtype', [torch.bool, torch.uint8, torch.int16, torch.int32])
+@pytest.mark.parametrize('shared', [False, True])
+def test_sample_labels_equals_twin(kernels, threads, dtype, shared):
+    maps = torch.randint(0, 2 if dtype == torch.bool else 4, (3, 9, 7)).to(dtype)
+    sources, wanted = torch.tensor([2, 0, 0, 1, 2]), torch.tensor([1, 0, 1, 1, 0])
+    points = torch.rand(1 if shared else 5, 300, 2).expand(5, -1, -1) * 1.4 - 0.2
+    masks = (maps[sources] == wanted.to(dtype)[:, None, None]).float()
+    assert_close(native.sample_labels(maps, sources, wanted, points), sample_twin(masks, points))
+
+
+def test_sample_labels_refuses(kernels):
+    maps, index, points = torch.zeros(2, 3, 3, dtype=torch.int16), torch.tensor([2]), torch.rand(
+        1, 4, 2)
+    with pytest.raises(IndexError, match=r'0 ... 1'):
+        native.sample_labels(maps, index, index, points)
+    with pytest.raises(TypeError, match='maps must be bool'):
+        native.sample_labels(maps.float(), index - 1, index, points)
+    assert native.sample_labels(maps, index[:0], index[:0], points[:0]).shape == (0, 4)
+
+
 def as_rows(points: Tensor) -> list[tuple[float, ...]]:
     return sorted(map(tuple, points.tolist()))
 
@@ -332,6 +379,12 @@ def test_drawn_uncertain_points_are_those_of_uniform_points(kernels, threads):
     assert torch.equal(native.draw_uncertain_points(maps, 700, 90), expected)
     assert not torch.equal(native.draw_uncertain_points(maps, 700, 90), expected)
     assert native.draw_uncertain_points(maps[:0], 700, 90).shape == (0, 90, 2)
+    torch.manual_seed(3)
+    drawn = native.draw_uncertain_points(maps, 700, 90, others=30)
+    assert torch.equal(drawn[:, :90], expected)
+    torch.manual_seed(3)
+    assert torch.equal(drawn[:, 90:], native.uniform_points(4 * 730)[4 * 700:].view(4, 30, 2))
+    assert native.draw_uncertain_points(maps, 700, 0, others=30).shape == (4, 30, 2)
     with pytest.raises(ValueError, match='k=701 of 700 points'):
         native.draw_uncertain_points(maps, 700, 701)
 
@@ -371,6 +424,35 @@ def test_pair_statistics_refuses(kernels):
         native.pair_statistics(torch.zeros(2, 5), torch.zeros(2, 4))
     with pytest.raises(TypeError, match='targets must be a float32'):
         native.pair_statistics(torch.zeros(2, 5), torch.zeros(2, 5, dtype=torch.bool))
+
+
+# ------------------------------------------------------------------------------------------- losses
+
+@pytest.mark.parametrize(('rows', 'points'), [(5, 1000), (1, 1), (3, 16), (2, 513), (0, 7), (2, 0)])
+def test_row_statistics_equals_float64(kernels, threads, rows, points):
+    logits = (torch.randn(rows, points) * 5).requires_grad_()
+    targets, weights = torch.rand(rows, points), torch.randn(5, rows)
+    x, t = logits.detach().double().requires_grad_(), targets.double()
+    expected = torch.stack([F.softplus(x).sum(1), x.sigmoid().sum(1), (x * t).sum(1),
+                            (x.sigmoid() * t).sum(1), t.sum(1)])
+    ours = native.row_statistics(logits, targets)
+    assert_close(ours, expected.float())
+    grad, = torch.autograd.grad(ours, logits, weights)
+    expected_grad, = torch.autograd.grad(expected, x, weights.double())
+    assert_close(grad, expected_grad.float())
+
+
+def test_row_statistics_of_extreme_logits(kernels):
+    logits = torch.tensor([[1e4], [-1e4], [float('nan')]], requires_grad=True)
+    sums = native.row_statistics(logits, torch.ones(3, 1))
+    torch.testing.assert_close(sums[0], F.softplus(logits[:, 0]), equal_nan=True)
+    grad, = torch.autograd.grad(sums[:2].sum(), logits)
+    torch.testing.assert_close(grad[:, 0], torch.tensor([1.0, 0.0, float('nan')]), equal_nan=True)
+
+
+def test_row_statistics_refuses(kernels):
+    with pytest.raises(ValueError, match=r'targets \(R,P\) must have shape \(2, 5\)'):
+        native.row_statistics(torch.zeros(2, 5), torch.zeros(1, 5))
 
 
 # ----------------------------------------------------------------------------------------- supports

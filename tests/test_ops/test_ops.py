@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from unimask import ops
 from unimask.ops import native
 from unimask.ops.deformable import grid_sample_attention
-from unimask.ops.pairs import pair_statistics
+from unimask.ops.feed_forward import feed_forward, saves_memory
+from unimask.ops.pairs import pair_statistics, row_statistics
 from unimask.ops.resize import ResizePlan, interpolation_matrix, resize_maps, row_tiles
 
 
@@ -97,3 +99,57 @@ def test_deformable_attention_equals_grid_sample() -> None:
     for ours, theirs in zip(torch.autograd.grad(found.square().sum(), inputs),
                             torch.autograd.grad(expected.square().sum(), inputs), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize('enabled', [True, False])
+def test_deformable_self_attention(monkeypatch: pytest.MonkeyPatch, enabled: bool) -> None:
+    if not enabled:
+        monkeypatch.setattr(native, 'supports', lambda *_: False)
+    sizes = [(2, 3), (4, 6)]
+    value = torch.randn(2, 30, 2, 5)
+    offsets, logits = torch.randn(2, 30, 2, 2, 3, 2), torch.randn(2, 30, 2, 2, 3)
+    # The second cell of the first level and the last one of the second.
+    centres = {1: (0.5, 0.25), 29: (11 / 12, 7 / 8)}
+    found = ops.deformable_self_attention(value, sizes, offsets, logits)
+    weights = logits.flatten(3).softmax(-1).view_as(logits)
+    scale = torch.tensor([(3.0, 2.0), (6.0, 4.0)])[:, None]
+    for cell, centre in centres.items():
+        locations = torch.tensor(centre) + offsets[:, cell:cell + 1] / scale
+        expected = grid_sample_attention(value, sizes, locations, weights[:, cell:cell + 1])
+        torch.testing.assert_close(found[:, cell], expected[:, 0])
+
+
+@pytest.mark.parametrize('enabled', [True, False])
+def test_row_statistics(monkeypatch: pytest.MonkeyPatch, enabled: bool) -> None:
+    if not enabled:
+        monkeypatch.setattr(native, 'supports', lambda *_: False)
+    logits, masks = 5 * torch.randn(2, 3, 300), torch.rand(2, 3, 300)
+    sums = row_statistics(logits, masks)
+    loss = F.binary_cross_entropy_with_logits(logits, masks, reduction='none').sum(-1)
+    torch.testing.assert_close(sums.softplus - sums.product, loss, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(sums.sigmoid, logits.sigmoid().sum(-1))
+    torch.testing.assert_close(sums.sigmoid_product, (logits.sigmoid() * masks).sum(-1))
+    torch.testing.assert_close(sums.mask, masks.sum(-1))
+
+
+@pytest.mark.parametrize('rows', [512, 1700])
+def test_feed_forward_equals_two_layers(rows: int) -> None:
+    first, second = nn.Linear(6, 20), nn.Linear(20, 5)
+    x = torch.randn(3, rows, 6, requires_grad=True)
+    inputs = (x, *first.parameters(), *second.parameters())
+    expected, found = second(first(x).relu()), feed_forward(*inputs)
+    torch.testing.assert_close(found, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(feed_forward(*inputs), expected)
+    grad = torch.randn_like(expected)
+    for ours, theirs in zip(torch.autograd.grad(found, inputs, grad),
+                            torch.autograd.grad(expected, inputs, grad), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_feed_forward_is_for_many_rows_in_float32() -> None:
+    many = torch.randn(2, 600, 4)
+    assert saves_memory(many) and not saves_memory(many[:, :300])
+    assert not saves_memory(many.double())
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert not saves_memory(many)

@@ -140,12 +140,19 @@ def check_exists(path: str | Path, *, role: str) -> str:
     """Raise a clear error when a checkpoint is missing; return its path as text.
 
     Args:
-        path: Local path or URL (``http://``, ``https://``), which is not looked up here.
+        path: Local path, folder of a run (its newest checkpoint is taken) or URL (``http://``,
+            ``https://``), which is not looked up here.
         role: What names the path, for the message.
     """
     text = os.path.expanduser(str(path))
     if '://' in text or Path(text).is_file():
         return text
+    if Path(text).is_dir():
+        newest = latest_checkpoint(text)
+        if newest is None:
+            raise UserError(f'{role}: the folder {text} holds no checkpoint (iter_*.pth or '
+                            'epoch_*.pth).')
+        return newest
     folder = Path(text).parent
     there = sorted(str(other) for other in folder.glob('*.pth')) if folder.is_dir() else []
     hint = did_you_mean(text, there) or (

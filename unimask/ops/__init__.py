@@ -1,17 +1,19 @@
 """Functions of tensors. torch, numpy and scipy only; no registry."""
 
 from unimask.ops.assignment import assign
-from unimask.ops.deformable import deformable_attention
+from unimask.ops.deformable import deformable_attention, deformable_self_attention
 from unimask.ops.points import (
     draw_uncertain,
     most_uncertain,
     sample_features,
+    sample_labels,
     sample_maps,
     uniform_points,
 )
 from unimask.ops.resize import ResizePlan, interpolation_matrix
 
 __all__ = [
-    'ResizePlan', 'assign', 'deformable_attention', 'draw_uncertain', 'interpolation_matrix',
-    'most_uncertain', 'sample_features', 'sample_maps', 'uniform_points',
+    'ResizePlan', 'assign', 'deformable_attention', 'deformable_self_attention', 'draw_uncertain',
+    'interpolation_matrix', 'most_uncertain', 'sample_features', 'sample_labels', 'sample_maps',
+    'uniform_points',
 ]

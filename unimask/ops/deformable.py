@@ -44,6 +44,45 @@ def deformable_attention(value: Tensor, sizes: Sequence[Size], locations: Tensor
     return grid_sample_attention(value, sizes, locations, weights)
 
 
+def deformable_self_attention(value: Tensor, sizes: Sequence[Size], offsets: Tensor,
+                              logits: Tensor) -> Tensor:
+    """:func:`deformable_attention` of the cells of all levels among themselves.
+
+    Args:
+        value: (B, S, H, D), levels one behind the other.
+        sizes: (height, width) of each level; their areas sum to S.
+        offsets: (B, S, H, L, P, 2) from the cell's centre, (x, y) in pixels of the level.
+        logits: (B, S, H, L, P), before the softmax over the samples of a head.
+
+    Returns:
+        (B, S, H * D), float32.
+    """
+    value, offsets, logits = value.float(), offsets.float(), logits.float()
+    reference, _ = _grid(tuple(sizes), value.device)
+    if native.supports(value, offsets, logits):
+        return native.ms_deform_self_attn(value, list(sizes), reference, offsets, logits)
+    weights = logits.flatten(3).softmax(-1).view_as(logits)
+    return deformable_attention(value, sizes, sampling_locations(offsets, sizes), weights)
+
+
+def sampling_locations(offsets: Tensor, sizes: Sequence[Size]) -> Tensor:
+    """Reference + offset / (W_l, H_l): offsets (B, S, H, L, P, 2) in pixels of the level."""
+    reference, scale = _grid(tuple(sizes), offsets.device)
+    return torch.addcmul(reference[:, None, None, None], offsets, scale[:, None])
+
+
+@lru_cache(maxsize=64)
+def _grid(sizes: tuple[Size, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cell centres (S, 2) of all levels and 1 / (width, height) (L, 2)."""
+    centres = []
+    for height, width in sizes:
+        y = (torch.arange(height, device=device) + 0.5) / height
+        x = (torch.arange(width, device=device) + 0.5) / width
+        centres.append(torch.stack(torch.meshgrid(y, x, indexing='ij')[::-1], -1).flatten(0, 1))
+    scale = torch.tensor([(1 / width, 1 / height) for height, width in sizes], device=device)
+    return torch.cat(centres), scale
+
+
 @lru_cache(maxsize=8)
 def _mmcv_runs_on(device: torch.device) -> bool:
     """Whether mmcv was compiled for this GPU; found out once, by a tiny call."""

@@ -17,11 +17,13 @@ from torch.autograd.function import once_differentiable
 from unimask.ops.native_build import load
 
 __all__ = [
-    'load', 'supports', 'ms_deform_attn', 'sample_maps', 'uncertain_points', 'uniform_points',
-    'draw_uncertain_points', 'pair_statistics',
+    'load', 'supports', 'ms_deform_attn', 'ms_deform_self_attn', 'sample_maps', 'sample_labels',
+    'uncertain_points', 'uniform_points', 'draw_uncertain_points', 'pair_statistics',
+    'row_statistics',
 ]
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_LABELS = (torch.bool, torch.uint8, torch.int16, torch.int32)
 
 
 # ------------------------------------------------------------------------------------------ calling
@@ -121,19 +123,78 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: 
         TypeError: for tensors that are not floating point of at most 32 bit on the CPU.
         ValueError: for shapes that do not fit together.
     """
-    shapes = [(int(height), int(width)) for height, width in shapes]
     value = _float32('value', value)
     locations, weights = _float32('locations', locations), _float32('weights', weights)
-    _check_shape('value', value, (None,) * 4, '(B,S,H,D)')
-    batch, rows, heads, _ = value.shape
-    if not shapes or min(map(min, shapes)) < 1 or sum(h * w for h, w in shapes) != rows:
-        raise ValueError(f'the level shapes {shapes} do not add up to the {rows} rows of value')
-    if rows >= 2 ** 31:
-        raise ValueError(f'value (B,S,H,D) has too many rows: {rows}')
+    shapes = _level_shapes(shapes, value)
+    batch, _, heads, _ = value.shape
     _check_shape('locations', locations, (batch, None, heads, len(shapes), None, 2),
                  '(B,Q,H,L,P,2)')
     _check_shape('weights', weights, locations.shape[:-1], '(B,Q,H,L,P)')
     return _MSDeformAttn.apply(value, shapes, locations, weights)
+
+
+def _level_shapes(shapes: Sequence[tuple[int, int]], value: Tensor) -> list[tuple[int, int]]:
+    shapes = [(int(height), int(width)) for height, width in shapes]
+    _check_shape('value', value, (None,) * 4, '(B,S,H,D)')
+    rows = value.shape[1]
+    if not shapes or min(map(min, shapes)) < 1 or sum(h * w for h, w in shapes) != rows:
+        raise ValueError(f'the level shapes {shapes} do not add up to the {rows} rows of value')
+    if rows >= 2 ** 31:
+        raise ValueError(f'value (B,S,H,D) has too many rows: {rows}')
+    return shapes
+
+
+class _MSDeformSelfAttn(torch.autograd.Function):
+    """:class:`_MSDeformAttn` from offsets and logits; their gradients take the others' memory."""
+
+    @staticmethod
+    def forward(ctx, value, shapes, reference, offsets, logits):
+        ctx.sampling = _integers(value.shape[0] * value.shape[1], value.shape[1],
+                                 value.shape[2], len(shapes), logits.shape[-1])
+        locations, weights = torch.empty_like(offsets), torch.empty_like(logits)
+        flat = _integers(*(side for shape in shapes for side in shape))
+        _call('sampling_forward', ctx.sampling, flat, reference, offsets, logits, locations,
+              weights)
+        return _MSDeformAttn.forward(ctx, value, shapes, locations, weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out):
+        value, _, offsets, logits = _MSDeformAttn.backward(ctx, grad_out)
+        weights = ctx.saved_tensors[2]
+        _call('sampling_backward', ctx.sampling, ctx.shapes, weights, offsets, logits)
+        return value, None, None, offsets, logits
+
+
+def ms_deform_self_attn(value: Tensor, shapes: Sequence[tuple[int, int]], reference: Tensor,
+                        offsets: Tensor, logits: Tensor) -> Tensor:
+    """Multi-scale deformable attention of the value rows among themselves.
+
+    :func:`ms_deform_attn` at ``reference + offsets / (w, h)`` with the softmax of the logits over
+    a head's samples as weights, in fewer passes.
+
+    Args:
+        value: (B,S,H,D).
+        shapes: (h, w) of each of the L levels.
+        reference: (S,2) as x,y in [0,1], without gradient.
+        offsets: (B,S,H,L,P,2) in pixels of the level.
+        logits: (B,S,H,L,P).
+
+    Returns:
+        (B,S,H*D) float32.
+
+    Raises:
+        TypeError, ValueError: see :func:`ms_deform_attn`.
+    """
+    value, reference = _float32('value', value), _float32('reference', reference)
+    offsets, logits = _float32('offsets', offsets), _float32('logits', logits)
+    shapes = _level_shapes(shapes, value)
+    batch, rows, heads, _ = value.shape
+    _check_shape('reference', reference, (rows, 2), '(S,2)')
+    _check_shape('offsets', offsets, (batch, rows, heads, len(shapes), None, 2), '(B,S,H,L,P,2)')
+    _check_shape('logits', logits, offsets.shape[:-1], '(B,S,H,L,P)')
+    return _MSDeformSelfAttn.apply(
+        value, shapes, reference.detach().contiguous(), offsets.contiguous(), logits.contiguous())
 
 
 # ------------------------------------------------------------------------------------------- points
@@ -195,6 +256,43 @@ def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
     return _SampleMaps.apply(maps, points.detach())
 
 
+def sample_labels(maps: Tensor, sources: Tensor, wanted: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples of ``maps[sources] == wanted``, as 0 and 1, which are never stored.
+
+    Args:
+        maps: (S,h,w) bool, uint8, int16 or int32.
+        sources: (M,) int64, the map of each row.
+        wanted: (M,) int64, the label of each row.
+        points: (M,P,2) as x,y in [0,1]; zeros outside, align_corners False. May be one row
+            expanded to M.
+
+    Returns:
+        (M,P) float32.
+
+    Raises:
+        TypeError, ValueError: see :func:`ms_deform_attn`.
+        IndexError: a source that is not there.
+    """
+    points = _float32('points', points)
+    if maps.dtype not in _LABELS or maps.device.type != 'cpu':
+        raise TypeError(f'maps must be bool, uint8, int16 or int32 on the CPU, '
+                        f'not {maps.dtype} on {maps.device}')
+    _check_shape('maps', maps, (None,) * 3, '(S,h,w)')
+    _check_shape('sources', sources, (None,), '(M,)')
+    _check_shape('wanted', wanted, sources.shape, '(M,)')
+    _check_shape('points', points, (len(sources), None, 2), '(M,P,2)')
+    if len(sources) and not 0 <= int(sources.min()) <= int(sources.max()) < len(maps):
+        raise IndexError(f'sources must lie in 0 ... {len(maps) - 1}')
+    shared = points.stride(0) == 0 and points[:1].is_contiguous()
+    points = points.detach() if shared else points.detach().contiguous()
+    sizes = _integers(len(sources), *maps.shape[1:], points.shape[1],
+                      0 if shared else points.shape[1] * 2)
+    out = points.new_empty(points.shape[:2])
+    _call('sample_labels', sizes, maps.element_size(), maps.contiguous(),
+          sources.long().contiguous(), wanted.long().contiguous(), points, out)
+    return out
+
+
 @torch.no_grad()
 def uncertain_points(maps: Tensor, points: Tensor, k: int) -> Tensor:
     """The k points of each row where the map's sampled logit is closest to 0, without gradient.
@@ -218,8 +316,8 @@ def uncertain_points(maps: Tensor, points: Tensor, k: int) -> Tensor:
 
 
 @torch.no_grad()
-def draw_uncertain_points(maps: Tensor, count: int, k: int) -> Tensor:
-    """:func:`uncertain_points` of ``uniform_points(M, count)`` for the same seed.
+def draw_uncertain_points(maps: Tensor, count: int, k: int, others: int = 0) -> Tensor:
+    """:func:`uncertain_points` of ``uniform_points(M, count)`` for the same seed, and others.
 
     The candidates are drawn where they are needed and never stored, which saves time and memory.
 
@@ -227,24 +325,26 @@ def draw_uncertain_points(maps: Tensor, count: int, k: int) -> Tensor:
         maps: (M,h,w) logits.
         count: number of candidates per map.
         k: number of points to keep, 0 <= k <= count.
+        others: number of further uniform points per map, behind the kept ones.
 
     Returns:
-        (M,k,2) float32.
+        (M,k+others,2) float32.
 
     Raises:
         TypeError, ValueError: see :func:`ms_deform_attn`.
     """
     maps, _ = _check_maps(maps, maps.new_empty(maps.shape[0], 0, 2))
-    return _uncertain(maps, _integers(*maps.shape, count, 0), None, k=k, seed=_draw_seed())
+    sizes = _integers(*maps.shape, count, 0)
+    return _uncertain(maps, sizes, None, k=k, others=others, seed=_draw_seed())
 
 
-def _uncertain(maps: Tensor, sizes: ctypes.Array, points: Tensor | None, *, k: int, seed: int,
-               ) -> Tensor:
+def _uncertain(maps: Tensor, sizes: ctypes.Array, points: Tensor | None, *, k: int,
+               others: int = 0, seed: int) -> Tensor:
     if not 0 <= k <= sizes[3]:
         raise ValueError(f'k={k} of {sizes[3]} points cannot be chosen')
-    out = maps.new_empty(maps.shape[0], k, 2)
+    out = maps.new_empty(maps.shape[0], k + others, 2)
     if out.numel():
-        _call('uncertain_points', sizes, k, seed, maps.contiguous(), points, out)
+        _call('uncertain_points', sizes, k, others, seed, maps.contiguous(), points, out)
     return out
 
 
@@ -288,3 +388,46 @@ def pair_statistics(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Te
     dots = logits.new_empty(2, rows, count)
     _call('pair_statistics', _integers(rows, count, logits.shape[1]), logits, targets, *sums, *dots)
     return sums[0], sums[1], dots[0], dots[1]
+
+
+# ------------------------------------------------------------------------------------------- losses
+
+class _RowStatistics(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, logits, targets):
+        logits, targets = logits.contiguous(), targets.contiguous()
+        sizes = _integers(*logits.shape)
+        sums = logits.new_empty(5, logits.shape[0])
+        _call('row_statistics_forward', sizes, logits, targets, sums)
+        ctx.save_for_backward(logits, targets)
+        ctx.sizes = sizes
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_sums):
+        logits, targets = ctx.saved_tensors
+        grad_logits = torch.empty_like(logits)
+        _call('row_statistics_backward', ctx.sizes, logits, targets, grad_sums.contiguous(),
+              grad_logits)
+        return grad_logits, None
+
+
+def row_statistics(logits: Tensor, targets: Tensor) -> Tensor:
+    """What mask losses need of matched rows, in one pass, differentiable once w.r.t. the logits.
+
+    Args:
+        logits: x (R,P).
+        targets: t (R,P), without gradient.
+
+    Returns:
+        (5,R): the sums over the points of softplus(x), sigmoid(x), x t, sigmoid(x) t and t.
+
+    Raises:
+        TypeError, ValueError: see :func:`ms_deform_attn`.
+    """
+    logits, targets = _float32('logits', logits), _float32('targets', targets)
+    _check_shape('logits', logits, (None, None), '(R,P)')
+    _check_shape('targets', targets, logits.shape, '(R,P)')
+    return _RowStatistics.apply(logits, targets.detach())

@@ -164,11 +164,16 @@ def _open(path: Path) -> ctypes.CDLL:
     signatures = {
         'unimask_ms_deform_attn_forward': [pointer] * 6 + [integer],
         'unimask_ms_deform_attn_backward': [pointer] * 9 + [integer],
+        'unimask_sampling_forward': [pointer] * 7 + [integer],
+        'unimask_sampling_backward': [pointer] * 5 + [integer],
         'unimask_sample_maps_forward': [pointer] * 4 + [integer],
         'unimask_sample_maps_backward': [pointer] * 4 + [integer],
-        'unimask_uncertain_points': [pointer, count, seed, pointer, pointer, pointer, integer],
+        'unimask_sample_labels': [pointer, count] + [pointer] * 5 + [integer],
+        'unimask_uncertain_points': [pointer, count, count, seed] + [pointer] * 3 + [integer],
         'unimask_uniform_points': [seed, count, pointer, integer],
         'unimask_pair_statistics': [pointer] * 7 + [integer],
+        'unimask_row_statistics_forward': [pointer] * 4 + [integer],
+        'unimask_row_statistics_backward': [pointer] * 5 + [integer],
     }
     for name, arguments in signatures.items():
         function = getattr(library, name)

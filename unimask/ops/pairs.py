@@ -1,4 +1,4 @@
-"""Sums over points for all pairs of masks.
+"""Sums over points for all pairs of masks, and for matched ones.
 
 Shapes: R logit rows, N masks, P points.
 """
@@ -36,3 +36,32 @@ def pair_statistics(logits: Tensor, masks: Tensor) -> PairStatistics:
     probability = logits.sigmoid()
     return PairStatistics(
         F.softplus(logits).sum(1), probability.sum(1), logits @ masks.T, probability @ masks.T)
+
+
+class RowStatistics(NamedTuple):
+    """What binary cross-entropy and dice of matched pairs are made of; each of the rows' shape.
+
+    Attributes:
+        softplus: Sum of softplus(x).
+        sigmoid: Sum of sigmoid(x).
+        product: Sum of x * t.
+        sigmoid_product: Sum of sigmoid(x) * t.
+        mask: Sum of t.
+    """
+
+    softplus: Tensor
+    sigmoid: Tensor
+    product: Tensor
+    sigmoid_product: Tensor
+    mask: Tensor
+
+
+def row_statistics(logits: Tensor, masks: Tensor) -> RowStatistics:
+    """Sums for logits and masks (..., P) of equal shape, both float32: (...) each."""
+    if native.supports(logits, masks):
+        sums = native.row_statistics(logits.flatten(0, -2), masks.flatten(0, -2))
+        return RowStatistics(*sums.unflatten(1, logits.shape[:-1]))
+    probability = logits.sigmoid()
+    return RowStatistics(
+        F.softplus(logits).sum(-1), probability.sum(-1), (logits * masks).sum(-1),
+        (probability * masks).sum(-1), masks.sum(-1))

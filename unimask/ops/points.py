@@ -20,21 +20,23 @@ def uniform_points(sets: Sequence[int], count: int, device: torch.device | str) 
     return torch.rand(*sets, count, 2, device=device)
 
 
-def draw_uncertain(maps: Tensor, candidates: int, count: int) -> Tensor:
-    """The ``count`` most uncertain of ``candidates`` uniform points of each map.
+def draw_uncertain(maps: Tensor, candidates: int, count: int, others: int) -> Tensor:
+    """The ``count`` most uncertain of ``candidates`` uniform points of each map, and others.
 
     Args:
         maps: (M, h, w) logits.
         candidates: Points that are drawn for each map.
         count: How many of them are kept.
+        others: Further uniform points, which are not chosen but kept as they are.
 
     Returns:
-        (M, count, 2).
+        (M, count + others, 2).
     """
     if native.supports(maps):
-        return native.draw_uncertain_points(maps.detach(), candidates, count)
-    points = uniform_points((len(maps),), candidates, maps.device)
-    return most_uncertain(maps, points, count)
+        return native.draw_uncertain_points(maps.detach(), candidates, count, others)
+    points = uniform_points((len(maps),), candidates + others, maps.device)
+    chosen = most_uncertain(maps, points[:, :candidates], count)
+    return torch.cat([chosen, points[:, candidates:]], dim=1)
 
 
 def sample_features(features: Tensor, points: Tensor) -> Tensor:
@@ -49,6 +51,45 @@ def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
         return native.sample_maps(maps, points)
     grid = 2 * points[:, None] - 1
     return F.grid_sample(maps[:, None], grid.to(maps.dtype), align_corners=False)[:, 0, 0]
+
+
+@torch.no_grad()
+def sample_labels(maps: Tensor, sources: Tensor, wanted: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples of the masks ``maps[sources] == wanted``, which are never made.
+
+    Args:
+        maps: (S, h, w) bool, int16 or int32.
+        sources: (M,) int64, the map of each mask.
+        wanted: (M,) int64, the label of each mask.
+        points: (M, P, 2).
+
+    Returns:
+        (M, P) in the points' float type.
+    """
+    if native.supports(points) and maps.device == points.device:
+        return native.sample_labels(maps, sources, wanted, points).to(points.dtype)
+    height, width = maps.shape[-2:]
+    columns, rows = (
+        _neighbours(points[..., axis], size) for axis, size in enumerate((width, height)))
+    start = (sources * height * width)[:, None]
+    wanted = wanted.to(maps.dtype)[:, None]
+    value = torch.zeros_like(points[..., 0])
+    for row, row_weight in rows:
+        row = row * width + start
+        for column, column_weight in columns:
+            value += (maps.take(row + column) == wanted) * row_weight * column_weight
+    return value
+
+
+def _neighbours(coordinate: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+    """The two pixels beside a coordinate in [0, 1] and their weights, zero outside the map."""
+    position = coordinate * size - 0.5
+    low = position.floor()
+    fraction = position - low
+    low = low.long()
+    pairs = ((low, 1 - fraction), (low + 1, fraction))
+    return [(place.clamp(0, size - 1), weight * ((place >= 0) & (place < size)))
+            for place, weight in pairs]
 
 
 @torch.no_grad()

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unimask.ops import sample_labels
+
 
 @dataclass(frozen=True)
 class SegmentTargets:
@@ -170,17 +172,6 @@ def _nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return maps[..., rows[:, None], columns]
 
 
-def _corners(coordinate: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-    """The two pixels beside a coordinate in [0, 1] and their weights, zero outside the map."""
-    position = coordinate * size - 0.5
-    low = position.floor()
-    fraction = position - low
-    low = low.long()
-    pairs = ((low, 1 - fraction), (low + 1, fraction))
-    return [(place.clamp(0, size - 1), weight * ((place >= 0) & (place < size)))
-            for place, weight in pairs]
-
-
 @dataclass(frozen=True)
 class TargetBatch:
     """The segments of all images of a batch, one behind the other: M of them.
@@ -235,21 +226,9 @@ class TargetBatch:
         (``design.md``, section 6.4).
         """
         if self.masks is None:
-            source, first = self.index_maps, self.image_index[segments]
-            wanted = self.within_image[segments].to(source.dtype)[:, None]
-        else:
-            source, first, wanted = self.masks, segments, True
-        height, width = self.size
-        columns, rows = (
-            _corners(points[..., axis], size) for axis, size in enumerate((width, height)))
-        start = (first * height * width)[:, None]
-        value = torch.zeros_like(points[..., 0])
-        for row, row_weight in rows:
-            row = row * width + start
-            for column, column_weight in columns:
-                hit = source.take(row + column) == wanted
-                value += hit * row_weight * column_weight
-        return value
+            return sample_labels(self.index_maps, self.image_index[segments],
+                                 self.within_image[segments], points)
+        return sample_labels(self.masks, segments, torch.ones_like(segments), points)
 
     def sample_shared(self, points: Tensor) -> Tensor:
         """Every segment at its image's points: (B, P, 2) -> (M, P)."""

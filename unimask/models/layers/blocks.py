@@ -10,6 +10,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from unimask.models.layers.attention import Attention
+from unimask.ops.feed_forward import feed_forward, saves_memory
 
 
 class MLP(nn.Module):
@@ -23,7 +24,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = layer(x).relu_()
+            x = linear_relu(layer, x)
         return self.layers[-1](x)
 
 
@@ -37,8 +38,17 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In place: a linear layer does not need its output for the backward pass.
-        return self.linear2(self.dropout(self.linear1(x).relu_()))
+        if saves_memory(x) and not (self.training and self.dropout.p):
+            return feed_forward(x, self.linear1.weight, self.linear1.bias,
+                                self.linear2.weight, self.linear2.bias)
+        return self.linear2(self.dropout(linear_relu(self.linear1, x)))
+
+
+def linear_relu(linear: nn.Linear, x: Tensor) -> Tensor:
+    """ReLU of a linear layer, in place: (..., inputs) -> (..., outputs)."""
+    # As a matrix: with more axes the layer returns a view, and autograd copies what is changed
+    # through a view.
+    return linear(x.flatten(0, -2)).relu_().unflatten(0, x.shape[:-1])
 
 
 class EncoderLayer(nn.Module):

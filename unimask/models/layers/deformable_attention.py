@@ -6,13 +6,12 @@ Shapes: B batch, S tokens of all levels, E width, H heads, L levels, P points.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
 from unimask.models.layers.blocks import FeedForward, xavier_matrices_
-from unimask.ops import deformable_attention
+from unimask.ops import deformable_self_attention
 
 Sizes = tuple[tuple[int, int], ...]
 
@@ -73,28 +72,8 @@ class DeformableAttention(nn.Module):
         heads, levels, points = self.shape
         values = self.value_proj(value).unflatten(2, (heads, -1))
         offsets = self.sampling_offsets(query).unflatten(2, (heads, levels, points, 2))
-        weights = self.attention_weights(query).unflatten(2, (heads, levels * points))
-        weights = weights.float().softmax(-1).unflatten(3, (levels, points))
-        locations = sampling_locations(offsets.float(), sizes)
-        return self.output_proj(deformable_attention(values, sizes, locations, weights))
-
-
-def sampling_locations(offsets: Tensor, sizes: Sizes) -> Tensor:
-    """Reference + offset / (W_l, H_l): offsets (B, S, H, L, P, 2) in pixels of the level."""
-    reference, scale = _grid(sizes, offsets.device)
-    return torch.addcmul(reference[:, None, None, None], offsets, scale[:, None])
-
-
-@lru_cache(maxsize=64)
-def _grid(sizes: Sizes, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cell centres (S, 2) of all levels and 1 / (width, height) (L, 2)."""
-    centres = []
-    for height, width in sizes:
-        y = (torch.arange(height, device=device) + 0.5) / height
-        x = (torch.arange(width, device=device) + 0.5) / width
-        centres.append(torch.stack(torch.meshgrid(y, x, indexing='ij')[::-1], -1).flatten(0, 1))
-    scale = torch.tensor([(1 / width, 1 / height) for height, width in sizes], device=device)
-    return torch.cat(centres), scale
+        logits = self.attention_weights(query).unflatten(2, (heads, levels, points))
+        return self.output_proj(deformable_self_attention(values, sizes, offsets, logits))
 
 
 class DeformableEncoderLayer(nn.Module):

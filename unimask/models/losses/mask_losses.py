@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from unimask.ops.pairs import row_statistics
 from unimask.registry import MODELS
 
 
@@ -27,8 +28,8 @@ class MaskBCELoss(_MaskLoss):
     name = 'mask'
 
     def __call__(self, logits: Tensor, masks: Tensor) -> Tensor:
-        loss = F.binary_cross_entropy_with_logits(logits, masks, reduction='none')
-        return self.weight * loss.mean(-1).sum(-1)
+        sums = row_statistics(logits, masks)
+        return self.weight * (sums.softplus - sums.product).sum(-1) / logits.shape[-1]
 
 
 @MODELS.register_module()
@@ -53,7 +54,7 @@ class MaskDiceLoss(_MaskLoss):
     name = 'dice'
 
     def __call__(self, logits: Tensor, masks: Tensor) -> Tensor:
-        probability = logits.sigmoid()
-        overlap = 2 * (probability * masks).sum(-1) + 1
-        size = probability.sum(-1) + masks.sum(-1) + 1
+        sums = row_statistics(logits, masks)
+        overlap = 2 * sums.sigmoid_product + 1
+        size = sums.sigmoid + sums.mask + 1
         return self.weight * (1 - overlap / size).sum(-1)

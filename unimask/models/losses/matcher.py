@@ -85,12 +85,24 @@ class HungarianMatcher:
         size = embeddings.shape[:2]
         if targets.counts[image] == 0:
             return embeddings.new_zeros((*size, 0))
-        inputs = MatchInputs(
-            class_logits=prediction.class_logits[:, image].flatten(0, 1).float(),
-            labels=targets.labels[own],
-            mask_logits=embeddings.flatten(0, 1) @ features[image],
-            masks=masks[own])
-        return sum(cost(inputs) for cost in self.costs).unflatten(0, size)
+        class_logits = prediction.class_logits[:, image].flatten(0, 1).float()
+        embeddings = embeddings.flatten(0, 1)
+        rows = _rows_at_once(features)
+        parts = []
+        for classes, queries in zip(class_logits.split(rows), embeddings.split(rows),
+                                    strict=True):
+            inputs = MatchInputs(
+                class_logits=classes, labels=targets.labels[own],
+                mask_logits=queries @ features[image], masks=masks[own])
+            parts.append(sum(cost(inputs) for cost in self.costs))
+        return torch.cat(parts).unflatten(0, size)
+
+
+def _rows_at_once(features: Tensor) -> int:
+    """How many queries are compared together. The mask logits of all predictions are many: on
+    the CPU they come in pieces that stay in its caches, on the GPU few launches count for more."""
+    limit = 2**20 if features.device.type == 'cpu' else 2**26
+    return max(1, limit // features.shape[-1])
 
 
 def _assign_all(flat: np.ndarray, shapes: Sequence[tuple[int, int, int]]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from unimask.ops import draw_uncertain, uniform_points
+from unimask.ops import draw_uncertain
 from unimask.registry import TASK_UTILS
 
 
@@ -37,6 +36,6 @@ class UncertainPointSampler:
         sets = tuple(logits.shape[:2])
         uncertain = int(self.importance_ratio * self.num_points)
         candidates = int(self.oversample_ratio * self.num_points)
-        chosen = draw_uncertain(logits.detach().flatten(0, 1), candidates, uncertain)
-        others = uniform_points(sets, self.num_points - uncertain, logits.device)
-        return torch.cat([chosen.unflatten(0, sets), others], dim=2)
+        points = draw_uncertain(logits.detach().flatten(0, 1), candidates, uncertain,
+                                self.num_points - uncertain)
+        return points.unflatten(0, sets)

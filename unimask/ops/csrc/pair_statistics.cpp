@@ -1,11 +1,13 @@
 // What the matcher needs of R rows of logits x (R,P) against N targets t (N,P), in one pass:
 //   sum softplus(x) (R), sum sigmoid(x) (R), x t^T (R,N), sigmoid(x) t^T (R,N).
+// And what the losses need of matched rows, forward and backward: the same sums for R pairs of rows.
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
+#include "activations.h"
 #include "simd.h"
 
 namespace unimask {
@@ -13,47 +15,6 @@ namespace {
 
 constexpr int64_t TILE = 512;  // points per tile: logits and sigmoids of two rows stay in L1
 constexpr int ROWS = 2, TARGETS = 4;
-
-// exp(x) for x <= 0 (0 below -87, where it is under 2e-38; NaN stays NaN), relative error 1e-7:
-// x = n ln 2 + r with |r| <= ln 2 / 2, the Taylor series of exp(r), and n put into the exponent.
-inline __attribute__((always_inline)) vfloat exp_negative(vfloat x) {
-  const vint tiny = x < -87.0f;
-  const vfloat clipped = select(tiny, vfloat{}, x);
-  const vfloat shifted = clipped * 1.44269504f + 12582912.0f;  // 1.5 * 2^23 rounds to an integer
-  const vfloat n = shifted - 12582912.0f;
-  const vfloat r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
-  vfloat p = r * (1.0f / 5040) + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  const vint exponent = ((vint)shifted - (vint)(vfloat{} + 12582912.0f) + 127) << 23;
-  return select(tiny, vfloat{}, p * (vfloat)exponent);
-}
-
-// log(1 + e) for 0 <= e <= 1 as 2 artanh(s), s = e / (2 + e) <= 1/3, by its power series.
-inline __attribute__((always_inline)) vfloat log_one_plus(vfloat e) {
-  const vfloat s = e / (e + 2.0f), z = s * s;
-  vfloat p = z * (2.0f / 15) + 2.0f / 13;
-  p = p * z + 2.0f / 11;
-  p = p * z + 2.0f / 9;
-  p = p * z + 2.0f / 7;
-  p = p * z + 2.0f / 5;
-  p = p * z + 2.0f / 3;
-  p = p * z + 2.0f;
-  return p * s;
-}
-
-// Both functions share e = exp(-|x|), which never overflows.
-inline __attribute__((always_inline)) void activate(vfloat x, vfloat* softplus, vfloat* sigmoid) {
-  const vint negative = x < 0.0f;
-  const vfloat e = exp_negative(select(negative, x, -x));
-  const vfloat inverse = 1.0f / (e + 1.0f);
-  *sigmoid = select(negative, e * inverse, inverse);
-  *softplus = select(negative, vfloat{}, x) + log_one_plus(e);
-}
 
 // A tile of up to ROWS rows; slots past the end of the data are zero.
 struct Tile {
@@ -138,8 +99,65 @@ void process_rows(int64_t first, int64_t rows, const float* x, const Targets& t,
   }
 }
 
+// Sums of softplus(x), sigmoid(x), x t, sigmoid(x) t and t over one pair of rows.
+void sum_row(const float* x, const float* t, int64_t points, double* sums) {
+  for (int64_t begin = 0; begin < points; begin += TILE) {
+    vfloat part[5] = {};
+    const int64_t end = std::min(begin + TILE, points);
+    for (int64_t i = begin; i < end; i += LANES) {
+      const vfloat logit = load_some(x + i, end - i, 0.0f);
+      const vfloat target = load_some(t + i, end - i, 0.0f);
+      vfloat softplus, sigmoid;
+      activate(load_some(x + i, end - i, -1e30f), &softplus, &sigmoid);
+      part[0] += softplus, part[1] += sigmoid, part[2] += logit * target;
+      part[3] += sigmoid * target, part[4] += target;
+    }
+    for (int k = 0; k < 5; ++k) sums[k] += sum_lanes(part[k]);
+  }
+}
+
+// Gradient for x of a row, given that of its first four sums.
+void differentiate_row(const float* x, const float* t, int64_t points, const float* grads,
+                       float* grad_x) {
+  for (int64_t i = 0; i < points; i += LANES) {
+    const vfloat target = load_some(t + i, points - i, 0.0f);
+    vfloat softplus, sigmoid;
+    activate(load_some(x + i, points - i, 0.0f), &softplus, &sigmoid);
+    const vfloat slope = sigmoid * (1.0f - sigmoid);
+    const vfloat grad = grads[0] * sigmoid + slope * (grads[1] + grads[3] * target) +
+                        grads[2] * target;
+    store_some(grad_x + i, grad, points - i);
+  }
+}
+
 }  // namespace
 }  // namespace unimask
+
+// sizes: R, P. sums (5,R): of softplus(x), sigmoid(x), x t, sigmoid(x) t, t.
+extern "C" void unimask_row_statistics_forward(const int64_t* sizes, const float* x,
+                                               const float* t, float* sums, int threads) {
+  const int64_t rows = sizes[0], points = sizes[1];
+  unimask::parallel_for(rows, 1, threads, [=](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+      double row[5] = {};
+      unimask::sum_row(x + r * points, t + r * points, points, row);
+      for (int k = 0; k < 5; ++k) sums[k * rows + r] = static_cast<float>(row[k]);
+    }
+  });
+}
+
+// grads (4,R): of the first four sums.
+extern "C" void unimask_row_statistics_backward(const int64_t* sizes, const float* x,
+                                                const float* t, const float* grads, float* grad_x,
+                                                int threads) {
+  const int64_t rows = sizes[0], points = sizes[1];
+  unimask::parallel_for(rows, 1, threads, [=](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+      const float row[4] = {grads[r], grads[rows + r], grads[2 * rows + r], grads[3 * rows + r]};
+      unimask::differentiate_row(x + r * points, t + r * points, points, row, grad_x + r * points);
+    }
+  });
+}
 
 // sizes: R, N, P.
 extern "C" void unimask_pair_statistics(const int64_t* sizes, const float* x, const float* t,

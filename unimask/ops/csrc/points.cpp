@@ -1,5 +1,6 @@
-// Random points, bilinear sampling of single-channel maps at points, its backward, and the choice of
-// the points where a map is least certain. M maps (h,w), P points per map as x,y in [0,1].
+// Random points, bilinear sampling of single-channel maps at points, its backward, the same for maps
+// of labels, and the choice of the points where a map is least certain. M maps (h,w), P points per
+// map as x,y in [0,1].
 
 #include <algorithm>
 #include <cstdint>
@@ -35,6 +36,15 @@ struct Tile {
   }
 };
 
+// Which pixels of a map of labels count as one; the others count as zero.
+template <class Label>
+struct Equals {
+  const Label* map;
+  Label wanted;
+
+  float operator[](int32_t index) const { return map[index] == wanted ? 1.0f : 0.0f; }
+};
+
 struct Maps {
   int64_t M, height, width, P;
   const float* points;
@@ -43,7 +53,9 @@ struct Maps {
   const float* points_of(int64_t m) const { return points + m * points_stride; }
 };
 
-void sample_range(const Maps& maps, const float* map, const float* points, int64_t count,
+// Map: anything that gives the value of a pixel by its index.
+template <class Map>
+void sample_range(const Maps& maps, const Map map, const float* points, int64_t count,
                   float* out) {
   Tile tile;
   for (int64_t begin = 0; begin < count; begin += TILE) {
@@ -58,6 +70,18 @@ void sample_range(const Maps& maps, const float* map, const float* points, int64
       out[begin + i] = sum;
     }
   }
+}
+
+template <class Label>
+void sample_labels(const Maps& p, const Label* maps, const int64_t* sources, const int64_t* wanted,
+                   float* out, int threads) {
+  parallel_for(p.M, 1, threads, [&](int64_t first, int64_t last) {
+    for (int64_t m = first; m < last; ++m) {
+      const Equals<Label> map{maps + sources[m] * p.height * p.width,
+                              static_cast<Label>(wanted[m])};
+      sample_range(p, map, p.points_of(m), p.P, out + m * p.P);
+    }
+  });
 }
 
 void scatter_map(const Maps& maps, const float* points, const float* grad_out, float* grad_map) {
@@ -147,10 +171,24 @@ void unimask_sample_maps_backward(const int64_t* sizes, const float* grad_out, c
   });
 }
 
-// The k points of each map with the smallest |value| into out (M,k,2), in the order given, 1 <= k <= P.
-// Without points (null), row m takes points m * P ... of the seed's sequence.
-void unimask_uncertain_points(const int64_t* sizes, int64_t k, uint64_t seed, const float* maps,
-                              const float* points, float* out, int threads) {
+// Row m samples where map sources[m] has the value wanted[m]. bytes: size of a label, 1, 2 or 4.
+void unimask_sample_labels(const int64_t* sizes, int64_t bytes, const void* maps,
+                           const int64_t* sources, const int64_t* wanted, const float* points,
+                           float* out, int threads) {
+  const unimask::Maps p{sizes[0], sizes[1], sizes[2], sizes[3], points, sizes[4]};
+  if (bytes == 1)
+    unimask::sample_labels(p, static_cast<const uint8_t*>(maps), sources, wanted, out, threads);
+  else if (bytes == 2)
+    unimask::sample_labels(p, static_cast<const int16_t*>(maps), sources, wanted, out, threads);
+  else
+    unimask::sample_labels(p, static_cast<const int32_t*>(maps), sources, wanted, out, threads);
+}
+
+// The k points of each map with the smallest |value|, in the order given, 0 <= k <= P, and after
+// them `others` random points, into out (M,k+others,2). Without points (null), row m takes points
+// m * P ... of the seed's sequence; the others stand behind all of these.
+void unimask_uncertain_points(const int64_t* sizes, int64_t k, int64_t others, uint64_t seed,
+                              const float* maps, const float* points, float* out, int threads) {
   const unimask::Maps p{sizes[0], sizes[1], sizes[2], sizes[3], points, sizes[4]};
   unimask::parallel_for(p.M, 1, threads, [&](int64_t first, int64_t last) {
     std::vector<float> values(p.P), drawn(points ? 0 : 2 * p.P);
@@ -160,7 +198,10 @@ void unimask_uncertain_points(const int64_t* sizes, int64_t k, uint64_t seed, co
       const float* row = points ? p.points_of(m) : drawn.data();
       unimask::sample_range(p, maps + m * p.height * p.width, row, p.P, values.data());
       unimask::to_keys(values.data(), p.P, keys.data());
-      unimask::select_points(keys, k, row, out + m * k * 2);
+      float* target = out + m * (k + others) * 2;
+      if (k) unimask::select_points(keys, k, row, target);
+      const int64_t from = p.M * p.P + m * others;
+      unimask::draw_points(seed, from, from + others, target + 2 * k);
     }
   });
 }

@@ -23,6 +23,10 @@ inline __attribute__((always_inline)) void store(float* to, vfloat v) {
   std::memcpy(to, &v, sizeof v);
 }
 
+inline __attribute__((always_inline)) void store_some(float* to, vfloat v, int64_t count) {
+  std::memcpy(to, &v, (count < LANES ? count : LANES) * sizeof(float));
+}
+
 inline __attribute__((always_inline)) vint load(const int32_t* from) {
   vint v;
   std::memcpy(&v, from, sizeof v);
@@ -31,6 +35,15 @@ inline __attribute__((always_inline)) vint load(const int32_t* from) {
 
 inline __attribute__((always_inline)) void store(int32_t* to, vint v) {
   std::memcpy(to, &v, sizeof v);
+}
+
+// The next `count` <= LANES values; `rest` in the lanes past them.
+inline __attribute__((always_inline)) vfloat load_some(const float* from, int64_t count,
+                                                       float rest) {
+  if (count >= LANES) return load(from);
+  vfloat v = vfloat{} + rest;
+  std::memcpy(&v, from, count * sizeof(float));
+  return v;
 }
 
 // Per lane; the mask is all ones or all zeros, as comparisons give it.
@@ -49,6 +62,13 @@ inline __attribute__((always_inline)) vint floor_to_int(vfloat v) {
 
 inline int64_t round_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
+}
+
+inline __attribute__((always_inline)) float largest(vfloat v) {
+  float lane[LANES], most = v[0];
+  store(lane, v);
+  for (int64_t i = 1; i < LANES; ++i) most = lane[i] > most ? lane[i] : most;
+  return most;
 }
 
 inline __attribute__((always_inline)) vfloat4 fold(vfloat v) {
