@@ -123,12 +123,13 @@ def load_fill(folder: Path) -> ModuleType:
 def fix_random(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the random points of matcher and sampler by those of mode "shape"."""
     monkeypatch.setattr(matcher, 'uniform_points', shape_random)
-    monkeypatch.setattr(samplers, 'uniform_points', shape_random)
     num_predictions = None
 
-    def draw(maps: Tensor, candidates: int, count: int) -> Tensor:
-        points = shape_random((num_predictions, len(maps) // num_predictions), candidates, 'cpu')
-        return most_uncertain(maps, points.flatten(0, 1), count)
+    def draw(maps: Tensor, candidates: int, count: int, others: int) -> Tensor:
+        sets = (num_predictions, len(maps) // num_predictions)
+        points = shape_random(sets, candidates, 'cpu').flatten(0, 1)
+        rest = shape_random(sets, others, 'cpu').flatten(0, 1)
+        return torch.cat([most_uncertain(maps, points, count), rest], dim=1)
 
     original = samplers.UncertainPointSampler.__call__
 

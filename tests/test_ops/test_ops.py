@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from unimask import ops
+from unimask.ops import linear as onednn
 from unimask.ops import native
 from unimask.ops.deformable import grid_sample_attention
-from unimask.ops.feed_forward import feed_forward, saves_memory
 from unimask.ops.pairs import pair_statistics, row_statistics
 from unimask.ops.resize import ResizePlan, interpolation_matrix, resize_maps, row_tiles
 
@@ -137,19 +137,35 @@ def test_feed_forward_equals_two_layers(rows: int) -> None:
     first, second = nn.Linear(6, 20), nn.Linear(20, 5)
     x = torch.randn(3, rows, 6, requires_grad=True)
     inputs = (x, *first.parameters(), *second.parameters())
-    expected, found = second(first(x).relu()), feed_forward(*inputs)
+    expected, found = second(first(x).relu()), onednn.feed_forward(*inputs)
     torch.testing.assert_close(found, expected)
     with torch.no_grad():
-        torch.testing.assert_close(feed_forward(*inputs), expected)
+        torch.testing.assert_close(onednn.feed_forward(*inputs), expected)
     grad = torch.randn_like(expected)
     for ours, theirs in zip(torch.autograd.grad(found, inputs, grad),
                             torch.autograd.grad(expected, inputs, grad), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_feed_forward_is_for_many_rows_in_float32() -> None:
+@pytest.mark.parametrize('relu', [False, True])
+def test_linear_equals_torch(relu: bool) -> None:
+    layer, x = nn.Linear(6, 20), torch.randn(2, 300, 6, requires_grad=True)
+    expected = layer(x).relu() if relu else layer(x)
+    found = onednn.linear(x, layer.weight, layer.bias, relu=relu)
+    torch.testing.assert_close(found, expected)
+    inputs, grad = (x, *layer.parameters()), torch.randn_like(expected)
+    for ours, theirs in zip(torch.autograd.grad(found, inputs, grad),
+                            torch.autograd.grad(expected, inputs, grad), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    frozen = onednn.linear(x, layer.weight.detach(), layer.bias.detach())
+    assert torch.autograd.grad(frozen.sum(), x)[0].shape == x.shape
+
+
+def test_onednn_is_for_many_rows_in_float32() -> None:
     many = torch.randn(2, 600, 4)
-    assert saves_memory(many) and not saves_memory(many[:, :300])
-    assert not saves_memory(many.double())
+    assert onednn.supports(many) and not onednn.supports(many[:, :100])
+    assert not onednn.supports(many.double())
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        assert not saves_memory(many)
+        assert not onednn.supports(many)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert not onednn.supports(many)

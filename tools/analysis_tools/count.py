@@ -46,7 +46,9 @@ def count_operations(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]
     image = torch.zeros(1, 3, *shape)
     counter = FlopCounterMode(display=False, depth=2)
     model = deepcopy(model).requires_grad_(False)
-    with counter:  # it fails on tensors that need gradients under torch.no_grad()
+    # The counter fails on tensors that need gradients under torch.no_grad(), and it does not know
+    # oneDNN's operators.
+    with torch.backends.mkldnn.flags(enabled=False), counter:
         model(image, None, mode='tensor')
     root = type(model).__name__
     counts = {

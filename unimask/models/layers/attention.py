@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unimask.ops import linear as onednn
+
 
 class Attention(nn.Module):
     """Multi-head attention with the parameters of ``nn.MultiheadAttention``.
@@ -51,7 +53,7 @@ class Attention(nn.Module):
         """
         inputs = (query, key, value)
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        heads = [self._split(F.linear(x, w, b))
+        heads = [self._split(project(x, w, b))
                  for x, w, b in zip(inputs, weights, biases, strict=True)]
         mixed = F.scaled_dot_product_attention(
             *heads, attn_mask=visible, dropout_p=self.dropout if self.training else 0.0)
@@ -60,3 +62,10 @@ class Attention(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, E) -> (B, heads, T, E / heads)."""
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+
+def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``F.linear``, faster for many rows on the CPU: (..., E) -> (..., F)."""
+    if onednn.supports(x):
+        return onednn.linear(x, weight, bias)
+    return F.linear(x, weight, bias)

@@ -10,7 +10,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from unimask.models.layers.attention import Attention
-from unimask.ops.feed_forward import feed_forward, saves_memory
+from unimask.ops import linear as onednn
 
 
 class MLP(nn.Module):
@@ -38,17 +38,17 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        if saves_memory(x) and not (self.training and self.dropout.p):
-            return feed_forward(x, self.linear1.weight, self.linear1.bias,
-                                self.linear2.weight, self.linear2.bias)
+        if onednn.supports(x) and not (self.training and self.dropout.p):
+            return onednn.feed_forward(x, self.linear1.weight, self.linear1.bias,
+                                       self.linear2.weight, self.linear2.bias)
         return self.linear2(self.dropout(linear_relu(self.linear1, x)))
 
 
-def linear_relu(linear: nn.Linear, x: Tensor) -> Tensor:
-    """ReLU of a linear layer, in place: (..., inputs) -> (..., outputs)."""
-    # As a matrix: with more axes the layer returns a view, and autograd copies what is changed
-    # through a view.
-    return linear(x.flatten(0, -2)).relu_().unflatten(0, x.shape[:-1])
+def linear_relu(layer: nn.Linear, x: Tensor) -> Tensor:
+    """ReLU of a linear layer: (..., inputs) -> (..., outputs)."""
+    # In place, and as a matrix: with more axes the layer returns a view, and autograd copies what
+    # is changed through a view.
+    return layer(x.flatten(0, -2)).relu_().unflatten(0, x.shape[:-1])
 
 
 class EncoderLayer(nn.Module):

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from unimask.models.layers.attention import project
 from unimask.models.layers.blocks import FeedForward, xavier_matrices_
 from unimask.ops import deformable_self_attention
 
@@ -70,10 +71,15 @@ class DeformableAttention(nn.Module):
             (B, S, E).
         """
         heads, levels, points = self.shape
-        values = self.value_proj(value).unflatten(2, (heads, -1))
-        offsets = self.sampling_offsets(query).unflatten(2, (heads, levels, points, 2))
-        logits = self.attention_weights(query).unflatten(2, (heads, levels, points))
-        return self.output_proj(deformable_self_attention(values, sizes, offsets, logits))
+        values = _apply(self.value_proj, value).unflatten(2, (heads, -1))
+        offsets = _apply(self.sampling_offsets, query).unflatten(2, (heads, levels, points, 2))
+        logits = _apply(self.attention_weights, query).unflatten(2, (heads, levels, points))
+        mixed = deformable_self_attention(values, sizes, offsets, logits)
+        return _apply(self.output_proj, mixed)
+
+
+def _apply(layer: nn.Linear, x: Tensor) -> Tensor:
+    return project(x, layer.weight, layer.bias)
 
 
 class DeformableEncoderLayer(nn.Module):

@@ -104,10 +104,12 @@ def matched_logits(prediction: MaskPrediction, matches: Matches) -> Tensor:
     features = prediction.mask_features.float()
     layers = torch.arange(len(embeddings), device=embeddings.device)[:, None]
     chosen = embeddings[layers, matches.images, matches.queries]
-    # Images differ in their number of pairs: a product each, no padding.
-    maps = [torch.einsum('lrc,chw->lrhw', part, feature) for part, feature in zip(
-        chosen.split(matches.counts, dim=1), features, strict=True)]
-    return torch.cat(maps, dim=1)
+    # Images differ in their number of pairs: a product each, no padding. Not einsum, whose gradient
+    # is laid out anew; and a single image without unbind, whose gradient is a copy.
+    images = features.unbind() if len(features) > 1 else [features.squeeze(0)]
+    maps = [part @ feature.flatten(1) for part, feature in zip(
+        chosen.split(matches.counts, dim=1), images, strict=True)]
+    return torch.cat(maps, dim=1).unflatten(2, features.shape[-2:])
 
 
 def pairs_at_points(logits: Tensor, targets: TargetBatch, segments: Tensor,

@@ -100,7 +100,8 @@ class MSDeformAttnPixelDecoder(BaseModule):
         for layer in self.encoder:
             tokens = layer(tokens, position, sizes)
         levels = tokens.split([height * width for height, width in sizes], dim=1)
-        return [level.transpose(1, 2).unflatten(2, size)
+        # Permuted last: torch then knows that the channels come last in memory, and keeps it so.
+        return [level.unflatten(1, size).permute(0, 3, 1, 2)
                 for level, size in zip(levels, sizes, strict=True)]
 
 

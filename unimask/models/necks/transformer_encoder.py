@@ -50,4 +50,4 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
         tokens = x.flatten(2).transpose(1, 2)
         for layer in self.encoder:
             tokens = layer(tokens, position)
-        return tokens.transpose(1, 2).unflatten(2, size)
+        return tokens.unflatten(1, size).permute(0, 3, 1, 2)
