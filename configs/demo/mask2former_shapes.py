@@ -1,7 +1,7 @@
 # A small Mask2Former for the built-in Shapes data, trained from random weights on a CPU in
 # minutes: `make demo`. All three tasks, as in the large configs.
 _base_ = ['../_base_/datasets/shapes_panoptic.py', '../_base_/default_runtime.py']
-max_iters = 1500
+max_iters = 2100
 num_points = 1024  # a 128 x 128 crop has 1024 mask pixels at stride 4
 model = dict(
     type='UniversalSegmentor',
@@ -12,7 +12,7 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_size_divisor=32),
-    backbone=dict(type='TimmBackbone', model_name='resnet18'),
+    backbone=dict(type='TimmBackbone', model_name='resnet10t'),
     neck=dict(type='MSDeformAttnPixelDecoder', channels=128, mask_channels=128, num_layers=3,
               ffn_channels=512),
     head=dict(type='Mask2FormerHead', num_queries=20, num_layers=6, channels=128,
