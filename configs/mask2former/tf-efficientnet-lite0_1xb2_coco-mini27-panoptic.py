@@ -13,4 +13,7 @@ stuff = (
     'textile', 'building', 'raw-material', 'furniture-stuff', 'floor', 'plant', 'food-stuff',
     'ground', 'structural', 'water', 'wall', 'window', 'ceiling', 'sky', 'solid',
 )
-model = dict(taxonomy=dict(classes=things + stuff, thing_classes=things))
+model = dict(
+    taxonomy=dict(classes=things + stuff, thing_classes=things),
+    # Lower than for a converged model, whose queries are surer of their classes.
+    post_processors=dict(panoptic=dict(object_threshold=0.2, overlap_threshold=0.6)))

@@ -101,7 +101,7 @@ class HungarianMatcher:
 def _rows_at_once(features: Tensor) -> int:
     """How many queries are compared together. The mask logits of all predictions are many: on
     the CPU they come in pieces that stay in its caches, on the GPU few launches count for more."""
-    limit = 2**20 if features.device.type == 'cpu' else 2**26
+    limit = 2**21 if features.device.type == 'cpu' else 2**26
     return max(1, limit // features.shape[-1])
 
 
