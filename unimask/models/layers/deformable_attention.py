@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unimask.models.layers.attention import project
 from unimask.models.layers.blocks import FeedForward, xavier_matrices_
+from unimask.models.layers.recompute import recomputed
 from unimask.ops import deformable_self_attention
 
 Sizes = tuple[tuple[int, int], ...]
@@ -59,21 +60,23 @@ class DeformableAttention(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, query: Tensor, value: Tensor, sizes: Sizes) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, sizes: Sizes) -> Tensor:
         """Equation 3.
 
         Args:
-            query: (B, S, E) tokens with position.
-            value: (B, S, E) tokens.
+            x: (B, S, E) tokens, which are the values.
+            position: Broadcastable to ``x``; the queries are ``x + position``.
             sizes: (height, width) of each level; areas sum to S.
 
         Returns:
             (B, S, E).
         """
         heads, levels, points = self.shape
-        values = _apply(self.value_proj, value).unflatten(2, (heads, -1))
-        offsets = _apply(self.sampling_offsets, query).unflatten(2, (heads, levels, points, 2))
-        logits = _apply(self.attention_weights, query).unflatten(2, (heads, levels, points))
+        values = _apply(self.value_proj, x).unflatten(2, (heads, -1))
+        query = x + position
+        with recomputed(query, lambda: x + position):
+            offsets = _apply(self.sampling_offsets, query).unflatten(2, (heads, levels, points, 2))
+            logits = _apply(self.attention_weights, query).unflatten(2, (heads, levels, points))
         mixed = deformable_self_attention(values, sizes, offsets, logits)
         return _apply(self.output_proj, mixed)
 
@@ -98,5 +101,8 @@ class DeformableEncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, position: Tensor, sizes: Sizes) -> Tensor:
         """x (B, S, E), position broadcastable to it; the position is not part of the value."""
-        x = self.norm1(x + self.dropout(self.self_attn(x + position, x, sizes)))
-        return self.norm2(x + self.dropout(self.ffn(x)))
+        attended = x + self.dropout(self.self_attn(x, position, sizes))
+        x = self.norm1(attended)
+        with recomputed(x, lambda: self.norm1(attended)):
+            change = self.ffn(x)
+        return self.norm2(x + self.dropout(change))

@@ -83,8 +83,8 @@ class MSDeformAttnPixelDecoder(BaseModule):
         x = memory[-1].contiguous(memory_format=torch.channels_last)
         for level in reversed(range(len(self.lateral_convs))):
             lateral = self.lateral_convs[level](features[level])
-            x = lateral + F.interpolate(
-                x, lateral.shape[-2:], mode='bilinear', align_corners=False)
+            x = lateral.add_(F.interpolate(
+                x, lateral.shape[-2:], mode='bilinear', align_corners=False))
             x = self.output_convs[level](x)
         return PixelFeatures(self.mask_features(x), tuple(memory))
 
