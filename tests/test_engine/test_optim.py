@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
 from unimask.convert import convert_state_dict
-from unimask.engine.optim import GroupedOptimWrapperConstructor
+from unimask.engine.optim import AnyLayoutAdamW, GroupedOptimWrapperConstructor
 from unimask.registry import MODELS
 
 CASES = {
@@ -167,3 +168,42 @@ def test_warm_up_multiplies_the_decay(repo: Path) -> None:
         share = min(iteration / 1500, 1.0)
         decay = math.pow(1 - iteration / 160000, 0.9)
         assert rate == pytest.approx(6e-5 * (1e-6 * (1 - share) + share) * decay, rel=1e-9)
+
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
+@pytest.mark.parametrize('weights', LAYOUTS)
+@pytest.mark.parametrize('gradients', LAYOUTS)
+def test_adamw_takes_any_layout(weights: torch.memory_format,
+                                gradients: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    start, steps = torch.randn(8, 4, 3, 3), torch.randn(4, 8, 4, 3, 3)
+
+    def train(build, layout: torch.memory_format, interrupted: bool) -> torch.Tensor:
+        weight = nn.Parameter(start.clone(memory_format=layout))
+        bias = nn.Parameter(torch.zeros(3))
+        optimizer = build([weight, bias], lr=0.1)
+        for gradient in steps:
+            weight.grad, bias.grad = gradient.clone(memory_format=gradients), torch.ones(3)
+            optimizer.step()
+            if interrupted:
+                state = optimizer.state_dict()
+                for values in state['state'].values():
+                    values['exp_avg'] = values['exp_avg'].contiguous()
+                optimizer = build([weight, bias], lr=0.1)
+                optimizer.load_state_dict(state)
+        assert weight.is_contiguous(memory_format=layout) and weight.shape == start.shape
+        return weight.detach()
+
+    expected = train(partial(torch.optim.AdamW, fused=False), LAYOUTS[0], False)
+    for interrupted in (False, True):
+        found = train(partial(AnyLayoutAdamW, fused=True), weights, interrupted)
+        torch.testing.assert_close(found, expected, check_stride=False)
+
+
+def test_adamw_is_the_one_for_any_layout() -> None:
+    wrapper = build(Model())
+    assert type(wrapper.optimizer) is AnyLayoutAdamW and wrapper.optimizer.defaults['fused']
+    slow = dict(type='AdamW', lr=1e-4, weight_decay=0.05, foreach=True)
+    assert type(build(Model(), optimizer=slow).optimizer) is torch.optim.AdamW

@@ -1,5 +1,6 @@
 """Optimiser construction."""
 
+from .adamw import AnyLayoutAdamW
 from .constructor import GroupedOptimWrapperConstructor
 
-__all__ = ['GroupedOptimWrapperConstructor']
+__all__ = ['AnyLayoutAdamW', 'GroupedOptimWrapperConstructor']

@@ -12,13 +12,15 @@ from torch.optim import Optimizer
 
 from unimask.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
+from .adamw import AnyLayoutAdamW
+
 __all__ = ['GroupedOptimWrapperConstructor']
 
 # Modules all of whose own parameters are kept from decay, and names that are, wherever they are.
 UNDECAYED = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm,
              nn.Embedding)
 UNDECAYED_NAMES = ('relative_position_bias_table', 'absolute_pos_embed')
-FUSED = ('Adam', 'AdamW')
+FUSED = {'Adam': 'Adam', 'AdamW': AnyLayoutAdamW}
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -77,7 +79,7 @@ class GroupedOptimWrapperConstructor:
         cfg = {'_scope_': 'mmengine', **self.optimizer_cfg, 'params': groups}
         if cfg['type'] in FUSED and not {'fused', 'foreach'} & set(cfg):
             try:
-                return OPTIMIZERS.build(dict(cfg, fused=True))
+                return OPTIMIZERS.build(dict(cfg, type=FUSED[cfg['type']], fused=True))
             except RuntimeError:  # no fused kernel for this device: torch's default instead
                 pass
         return OPTIMIZERS.build(cfg)
