@@ -39,6 +39,7 @@ from unimask.engine.errors import UserError
 from unimask.engine.rng import get_rng_state
 from unimask.engine.state_check import load_state
 from unimask.registry import DATA_SAMPLERS, DATASETS, RUNNERS
+from unimask.utils.memory import keep_freed_memory
 from unimask.version import __version__
 
 __all__ = ['Runner']
@@ -159,6 +160,16 @@ class Runner(mmengine.runner.Runner):
                 scheduler.load_state_dict(state)
         self.call_hook('after_resume', checkpoint=checkpoint)
         self.logger.info(f'Resumed {filename} at iteration {self.iter} of {self.max_iters}')
+
+    def train(self) -> nn.Module:
+        """Train; on a CPU the process keeps the memory that it frees between the steps.
+
+        Returns:
+            The model.
+        """
+        if get_device() == 'cpu':
+            keep_freed_memory()
+        return super().train()
 
     def save_checkpoint(self, out_dir: str, filename: str, file_client_args: dict | None = None,
                         save_optimizer: bool = True, save_param_scheduler: bool = True,
