@@ -1,7 +1,7 @@
 # A small Mask2Former for the built-in Shapes data, trained from random weights on a CPU in
 # minutes: `make demo`. All three tasks, as in the large configs.
 _base_ = ['../_base_/datasets/shapes_panoptic.py', '../_base_/default_runtime.py']
-max_iters = 2500
+max_iters = 2200
 num_points = 1024  # a 128 x 128 crop has 1024 mask pixels at stride 4
 model = dict(
     type='UniversalSegmentor',
