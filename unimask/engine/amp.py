@@ -48,7 +48,7 @@ def choose_precision(cfg: Config, amp: str | None = None) -> None:
     amp = amp or _configured(wrapper)
     if amp == 'fp16' and not torch.cuda.is_available():
         print_log('fp16 needs a GPU and this machine has none: training runs in float32 '
-                  '(--amp bf16 is faster on CPUs that have bfloat16)', logger='current',
+                  '(--amp bf16 works on CPUs too)', logger='current',
                   level=logging.WARNING)
         amp = 'off'
     if amp == 'fp16':

@@ -14,9 +14,14 @@ import mmengine.runner
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.dist import all_gather_object, get_rank, is_main_process
+from mmengine.dist import all_gather_object, get_rank, is_distributed, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import (
+    BaseTTAModel,
+    MMDistributedDataParallel,
+    is_model_wrapper,
+    revert_sync_batchnorm,
+)
 from mmengine.runner import BaseLoop
 from mmengine.runner import LogProcessor as _LogProcessor
 from torch import nn
@@ -100,6 +105,21 @@ class Runner(mmengine.runner.Runner):
         if loader.num_workers:
             loader.worker_init_fn = shield_worker(loader.worker_init_fn)
         return loader
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up the environment; several processes without a GPU talk through gloo."""
+        if self.launcher == 'pytorch' and not is_distributed() and get_device() == 'cpu':
+            torch.distributed.init_process_group('gloo')
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; MMEngine does it for GPUs only."""
+        wrapped = is_model_wrapper(model) or model_wrapper_cfg is not None
+        if wrapped or not self.distributed or get_device() != 'cpu':
+            return super().wrap_model(model_wrapper_cfg, model)
+        return MMDistributedDataParallel(
+            module=revert_sync_batchnorm(model), broadcast_buffers=False,
+            find_unused_parameters=self.cfg.get('find_unused_parameters', False))
 
     def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
         """Register MMEngine's default hooks and those of this package.
