@@ -55,6 +55,15 @@ param_scheduler = [
 ]
 # Small batches: many updates count for more than smooth ones at the start.
 train_dataloader = dict(batch_size=4)
+# A little larger than they are, within the jitter of the training: small things gain.
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='mmdet.Resize', scale_factor=1.1, keep_ratio=True),
+    dict(type='LoadPanopticMap'),
+    dict(type='PackSegInputs', derive=('semantic', 'instance')),
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=10 * max_iters)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
