@@ -17,8 +17,8 @@ def keep_freed_memory() -> bool:
 
     It would give large blocks back to the system, which has to clear each page when it hands them
     out again; with small models that is a good part of a training step. Resident memory stays at
-    its peak instead. Nothing is done outside of Linux with the GNU C library, or where the environment
-    already has settings for it.
+    its peak instead. Nothing is done outside of Linux with the GNU C library, or where the
+    environment already has settings for it.
 
     Returns:
         Whether it was done.
