@@ -36,3 +36,9 @@ def test_two_processes_train_and_test(shapes: Path, tmp_path: Path, tool) -> Non
         call(*words, '--work-dir', tmp_path / 'test', '--out', file, data_root=shapes)
         scores.append(json.loads(file.read_text()))
     assert scores[0] == scores[1] and scores[0]
+
+
+def test_launcher_without_torchrun(shapes: Path, tmp_path: Path, tool) -> None:
+    done = tool('train.py', CONFIG, '--launcher', 'pytorch', '--work-dir', tmp_path,
+                data_root=shapes)
+    assert done.status and 'tools/dist_train.sh' in done.err

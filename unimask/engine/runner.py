@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 import platform
 import sys
 import time
@@ -107,7 +108,15 @@ class Runner(mmengine.runner.Runner):
         return loader
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Set up the environment; several processes without a GPU talk through gloo."""
+        """Set up the environment; several processes without a GPU talk through gloo.
+
+        Raises:
+            UserError: If the processes were not started by torchrun.
+        """
+        if self.launcher == 'pytorch' and 'RANK' not in os.environ:
+            raise UserError('--launcher pytorch is for processes that torchrun starts: use '
+                            'tools/dist_train.sh CONFIG GPUS or tools/dist_test.sh, '
+                            'or leave the option out for a single process')
         if self.launcher == 'pytorch' and not is_distributed() and get_device() == 'cpu':
             torch.distributed.init_process_group('gloo')
         super().setup_env(env_cfg)
