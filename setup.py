@@ -3,6 +3,7 @@
 A wheel carries ``unimask/.mim/{configs,tools,requirements}``; an editable install links there
 instead, so that code finds both in the same place.
 """
+from __future__ import annotations
 
 import shutil
 from pathlib import Path

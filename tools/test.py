@@ -1,4 +1,5 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [options]``."""
+from __future__ import annotations
 
 import argparse
 import sys
@@ -7,9 +8,10 @@ from pathlib import Path
 import mmengine
 from mmengine.config import Config
 
-from unimask.engine import Runner, UserError, prepare_config
-from unimask.engine.cli import add_common_options, config_from, run_tool
-from unimask.engine.tta import use_tta
+from unimask.cli import add_common_options, config_from, run_tool
+from unimask.engine import Runner
+from unimask.errors import UserError
+from unimask.preflight import prepare_config, use_tta
 from unimask.utils import register_all_modules
 
 

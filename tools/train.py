@@ -1,10 +1,13 @@
 """Train a model: ``python tools/train.py CONFIG [options]``."""
+from __future__ import annotations
 
 import argparse
 import sys
 
-from unimask.engine import Runner, UserError, prepare_config
-from unimask.engine.cli import add_common_options, config_from, run_tool
+from unimask.cli import add_common_options, config_from, run_tool
+from unimask.engine import Runner
+from unimask.errors import UserError
+from unimask.preflight import prepare_config
 from unimask.utils import register_all_modules
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unimask.convert import ConversionError, Ignore, NameMap, Rule
-from unimask.convert.engine import apply_map, compile_template, fill
+from unimask.convert.rules import apply_map, compile_template, fill
 
 X = torch.zeros(2)
 

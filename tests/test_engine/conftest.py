@@ -53,7 +53,7 @@ def config_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def config(config_file: Path, tmp_path: Path) -> Config:
     """The toy config, read."""
-    from unimask.engine import load_config
+    from unimask.preflight import load_config
     cfg = load_config(config_file)
     cfg.work_dir = str(tmp_path / 'work')
     cfg.experiment_name = tmp_path.name  # MMEngine's loggers of one name and second are one

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from unimask.engine import UserError
-from unimask.engine.checkpoint import (
+from unimask.checkpoints.checkpoint import (
     atomic_torch_save,
     latest_checkpoint,
     read_checkpoint,
     to_plain,
 )
-from unimask.engine.state_check import load_state
+from unimask.errors import UserError
+from unimask.preflight.state import load_state
 
 
 class Evil:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from unimask.engine import UserError, load_config, prepare_config
+from unimask.errors import UserError
+from unimask.preflight import load_config, prepare_config
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_sync_bn_needs_several_gpus(config: Config) -> None:
     config.model.norm = dict(norm_cfg=dict(type='SyncBN', requires_grad=True))
     with pytest.raises(UserError, match='model.norm'):  # the toy has no such option
         prepare_config(config)
-    from unimask.engine.config import _revert_sync_bn
+    from unimask.preflight.config import _revert_sync_bn
     _revert_sync_bn(config)
     assert config.model.norm.norm_cfg.type == 'BN'
 

@@ -9,8 +9,9 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from unimask.engine import Interrupted, NonFiniteLossError, Runner, prepare_config
-from unimask.engine.checkpoint import latest_checkpoint, read_checkpoint
+from unimask.checkpoints.checkpoint import latest_checkpoint, read_checkpoint
+from unimask.engine import Interrupted, NonFiniteLossError, Runner
+from unimask.preflight import prepare_config
 
 
 class Send(Hook):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unimask.engine import load_config
+from unimask.preflight import load_config
 
 CONFIG = 'configs/mask2former/r50_8xb2_ade20k.py'
 

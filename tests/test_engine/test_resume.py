@@ -8,8 +8,10 @@ import toy
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from unimask.engine import Runner, UserError, prepare_config
-from unimask.engine.checkpoint import latest_checkpoint
+from unimask.checkpoints.checkpoint import latest_checkpoint
+from unimask.engine import Runner
+from unimask.errors import UserError
+from unimask.preflight import prepare_config
 
 
 class Kill(Hook):

@@ -5,7 +5,9 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 
-from unimask.engine import SemanticTTA, UserError, use_tta
+from unimask.errors import UserError
+from unimask.models.segmentors import SemanticTTA
+from unimask.preflight import use_tta
 from unimask.registry import MODELS
 
 MODEL = dict(

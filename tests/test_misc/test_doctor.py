@@ -144,7 +144,7 @@ def test_missing_compiler_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_kernels_are_a_note_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('UNIMASK_NATIVE', raising=False)
-    monkeypatch.setattr('unimask.ops.native.load',
+    monkeypatch.setattr('unimask.ops.cpu.native.load',
                         lambda: logging.getLogger('unimask').warning('no C++ compiler'))
     finding = doctor.examine('cpu-kernels')
     assert finding.status == doctor.NOTE
@@ -154,7 +154,7 @@ def test_missing_kernels_are_a_note_with_the_reason(monkeypatch: pytest.MonkeyPa
 
 def test_kernels_that_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('UNIMASK_NATIVE', '0')
-    monkeypatch.setattr('unimask.ops.native.load', lambda: None)
+    monkeypatch.setattr('unimask.ops.cpu.native.load', lambda: None)
     finding = doctor.examine('cpu-kernels')
     assert finding.status == doctor.NOTE
     assert finding.remedy == 'unset UNIMASK_NATIVE'

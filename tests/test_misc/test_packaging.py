@@ -46,7 +46,7 @@ def test_sources_of_the_cpu_kernels_are_inside(wheel: zipfile.ZipFile, repo: Pat
     sources = {path.name for path in (repo / 'unimask' / 'ops' / 'csrc').glob('*')
                if path.suffix in ('.cpp', '.h')}
     inside = {Path(name).name for name in wheel.namelist()
-              if name.startswith('unimask/ops/csrc/')}
+              if name.startswith('unimask/ops/cpu/csrc/')}
     assert sources
     assert sources <= inside
 

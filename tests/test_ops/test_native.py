@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unimask.ops import native, native_build
+from unimask.ops.cpu import native, native_build
 
 SHAPES = [(3, 4), (6, 7), (1, 9)]
 
@@ -490,7 +490,7 @@ def test_builds_once_and_quietly(kernels, fresh, monkeypatch, capfd, caplog):
 
 def test_processes_and_threads_may_load_together(kernels, fresh):
     code = ('from concurrent.futures import ThreadPoolExecutor as T\n'
-            'from unimask.ops import native\n'
+            'from unimask.ops.cpu import native\n'
             'r = list(T(4).map(lambda _: native.load(), range(4)))\n'
             'assert r[0] is not None and all(x is r[0] for x in r)')
     command = [sys.executable, '-c', code]

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from unimask import ops
-from unimask.ops import linear as onednn
-from unimask.ops import native
+from unimask.ops.cpu import linear as onednn
+from unimask.ops.cpu import native
 from unimask.ops.deformable import grid_sample_attention
 from unimask.ops.pairs import pair_statistics, row_statistics
 from unimask.ops.resize import ResizePlan, interpolation_matrix, resize_maps, row_tiles

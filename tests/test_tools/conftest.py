@@ -44,7 +44,7 @@ def tool(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Calla
         monkeypatch.setattr(sys, 'argv', line)
         module: dict = dict(__name__='tool')
         exec(compile(Path(line[0]).read_text(), line[0], 'exec'), module)
-        from unimask.engine.cli import run_tool
+        from unimask.cli import run_tool
         status = run_tool(module['main'])
         captured = capfd.readouterr()
         return SimpleNamespace(status=status, out=captured.out, err=captured.err)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from tests.test_tools.conftest import CONFIG, SMALL
 from unimask.apis import Inferencer
-from unimask.engine import UserError, load_config, prepare_config
+from unimask.errors import UserError
+from unimask.preflight import load_config, prepare_config
 from unimask.registry import MODELS
 
 

@@ -12,7 +12,7 @@ import sys
 
 import numpy
 
-from unimask.utils.memory import keep_freed_memory
+from unimask.ops.cpu.memory import keep_freed_memory
 
 done = keep_freed_memory() if sys.argv[1] == 'keep' else None
 for _ in range(3):

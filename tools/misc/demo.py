@@ -4,6 +4,7 @@ Makes the Shapes data, trains a small Mask2Former from random weights, evaluates
 mIoU on held-out scenes, and writes pictures (image, truth, prediction) and a summary. A run that
 was stopped goes on where it was; a finished one is only evaluated again.
 """
+from __future__ import annotations
 
 import argparse
 import json
@@ -14,10 +15,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from unimask.checkpoints.checkpoint import atomic_write_text, latest_checkpoint
+from unimask.cli import run_tool
 from unimask.datasets.shapes import make_shapes
-from unimask.engine import Runner, load_config, peak_memory_mb, prepare_config
-from unimask.engine.checkpoint import atomic_write_text, latest_checkpoint
-from unimask.engine.cli import run_tool
+from unimask.engine import Runner, peak_memory_mb
+from unimask.preflight import load_config, prepare_config
 from unimask.utils import register_all_modules
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/demo/mask2former_shapes.py'

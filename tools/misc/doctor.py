@@ -385,7 +385,7 @@ def unimask() -> str:
 @check('cpu-kernels')
 def cpu_kernels() -> str:
     """unimask's own compiled CPU kernels, which are optional."""
-    native = importlib.import_module('unimask.ops.native')
+    native = importlib.import_module('unimask.ops.cpu.native')
     reasons: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: reasons.append(record.getMessage())

@@ -1,4 +1,5 @@
 """Predict pictures: ``python tools/misc/predict.py PICTURE CONFIG CHECKPOINT --out-dir DIR``."""
+from __future__ import annotations
 
 import argparse
 import sys
@@ -6,8 +7,8 @@ import sys
 from mmengine.config import DictAction
 
 from unimask.apis import Inferencer
-from unimask.engine import load_config
-from unimask.engine.cli import run_tool
+from unimask.cli import run_tool
+from unimask.preflight import load_config
 from unimask.utils import register_all_modules
 
 

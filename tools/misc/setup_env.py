@@ -214,7 +214,7 @@ class Setup:
 
     def warm_up(self) -> None:
         """Compile unimask's own CPU kernels now instead of at the first training step."""
-        code = 'from unimask.ops import native; raise SystemExit(native.load() is None)'
+        code = 'from unimask.ops.cpu import native; raise SystemExit(native.load() is None)'
         try:
             run([self.python, '-c', code], log=self.log, title='compiling CPU kernels')
         except CommandFailed:

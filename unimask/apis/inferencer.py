@@ -6,6 +6,7 @@
     samples = inferencer(['a.jpg', 'b.png'], out_dir='out')
     samples[0].pred_panoptic_seg.sem_seg
 """
+from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,10 +20,11 @@ from mmengine.device import get_device
 from torch import nn
 
 from unimask.apis.results import write_json
+from unimask.checkpoints.checkpoint import read_checkpoint
 from unimask.datasets.transforms.io import read_image
-from unimask.engine import UserError, load_config, prepare_config
-from unimask.engine.checkpoint import read_checkpoint
-from unimask.engine.state_check import load_state
+from unimask.errors import UserError
+from unimask.preflight import load_config, prepare_config
+from unimask.preflight.state import load_state
 from unimask.registry import INFERENCERS, MODELS, TRANSFORMS
 from unimask.visualization import UniversalVisualizer
 

@@ -1,4 +1,5 @@
 """Predictions as JSON."""
+from __future__ import annotations
 
 import json
 from pathlib import Path

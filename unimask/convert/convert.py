@@ -1,11 +1,12 @@
 """Convert the state dicts of other libraries to unimask's names."""
+from __future__ import annotations
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from .engine import Conversion, ConversionError, apply_map
-from .maps import NAME_MAPS, get_map
+from unimask.convert.maps import NAME_MAPS, get_map
+from unimask.convert.rules import Conversion, ConversionError, apply_map
 
 __all__ = ['convert', 'convert_state_dict', 'detect_source']
 

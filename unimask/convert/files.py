@@ -1,4 +1,5 @@
 """Read checkpoint files without executing code that is in them."""
+from __future__ import annotations
 
 import pickle
 from collections import OrderedDict

@@ -1,4 +1,5 @@
 """ImageNet weights for the backbone: found, converted and loaded in one step."""
+from __future__ import annotations
 
 import importlib.metadata
 import os
@@ -10,10 +11,9 @@ import torchvision
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from unimask.convert.convert import convert
+from unimask.convert.files import load_file
 from unimask.registry import WEIGHT_INITIALIZERS
-
-from .convert import convert
-from .files import load_file
 
 __all__ = ['PretrainedBackbone', 'find_checkpoint']
 

@@ -1,6 +1,8 @@
 """Datasets that serve the three tasks, and their transforms."""
 
 # ruff: noqa: E402
+from __future__ import annotations
+
 from unimask.utils.setup import import_quietly
 
 import_quietly(('mmdet.datasets', 'mmseg.datasets'))

@@ -4,6 +4,7 @@ The sampler numbers the indices it yields; the dataset seeds its random augmenta
 number. So the images of iteration n are the same with any number of worker processes, and a
 resumed run sees what the unbroken one would have seen.
 """
+from __future__ import annotations
 
 import os
 import signal
@@ -27,7 +28,7 @@ class NumberedIndex(int):
 
     number: int
 
-    def __new__(cls, index: int, number: int) -> 'NumberedIndex':
+    def __new__(cls, index: int, number: int) -> NumberedIndex:
         made = super().__new__(cls, index)
         made.number = number
         return made
@@ -64,7 +65,7 @@ class NumberedSampler(Sampler):
         # MMEngine's loop asks samplers that never end to skip; those that end are restarted.
         return self.start_at if name == 'skip' else inner
 
-    def __deepcopy__(self, memo: dict) -> 'NumberedSampler':
+    def __deepcopy__(self, memo: dict) -> NumberedSampler:
         return self  # MMEngine copies dataloader configs, but generators have no copies
 
     def set_epoch(self, epoch: int) -> None:
@@ -101,7 +102,7 @@ class SkippingBatches(Sampler):
             raise AttributeError(name)
         return getattr(self.batches, name)
 
-    def __deepcopy__(self, memo: dict) -> 'SkippingBatches':
+    def __deepcopy__(self, memo: dict) -> SkippingBatches:
         return self
 
     def start_at(self, num_batches: int) -> None:
@@ -138,7 +139,7 @@ class SeededDataset(Dataset):
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
-    def __deepcopy__(self, memo: dict) -> 'SeededDataset':
+    def __deepcopy__(self, memo: dict) -> SeededDataset:
         # MMEngine copies dataloader configs; the annotations need not be copied with them.
         return self
 

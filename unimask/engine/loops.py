@@ -1,4 +1,5 @@
 """The training loop."""
+from __future__ import annotations
 
 from mmengine.runner import IterBasedTrainLoop as _IterBasedTrainLoop
 from mmengine.runner import Runner

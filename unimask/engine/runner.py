@@ -1,4 +1,5 @@
 """The runner: MMEngine's, with exact resuming, atomic plain checkpoints and safe loading."""
+from __future__ import annotations
 
 import copy
 import logging
@@ -28,7 +29,7 @@ from mmengine.runner import LogProcessor as _LogProcessor
 from torch import nn
 from torch.utils.data import DataLoader
 
-from unimask.engine.checkpoint import (
+from unimask.checkpoints.checkpoint import (
     atomic_torch_save,
     check_exists,
     latest_checkpoint,
@@ -41,11 +42,11 @@ from unimask.engine.data_order import (
     SkippingBatches,
     shield_worker,
 )
-from unimask.engine.errors import UserError
 from unimask.engine.rng import get_rng_state
-from unimask.engine.state_check import load_state
+from unimask.errors import UserError
+from unimask.ops.cpu.memory import keep_freed_memory
+from unimask.preflight.state import load_state
 from unimask.registry import DATA_SAMPLERS, DATASETS, RUNNERS
-from unimask.utils.memory import keep_freed_memory
 from unimask.version import __version__
 
 __all__ = ['Runner']
@@ -69,7 +70,7 @@ class Runner(mmengine.runner.Runner):
     """
 
     @classmethod
-    def from_cfg(cls, cfg: Config | ConfigDict) -> 'Runner':
+    def from_cfg(cls, cfg: Config | ConfigDict) -> Runner:
         """Build a runner from a config; a run that is resumed gets the seed it started with."""
         cfg = copy.deepcopy(cfg)
         resume_from = _resume_path(cfg)
@@ -146,7 +147,7 @@ class Runner(mmengine.runner.Runner):
 
     def load_checkpoint(self, filename: str, map_location: str | Callable = 'cpu',
                         strict: bool = False, revise_keys: list | None = None) -> dict:
-        """Load model weights; see :func:`unimask.engine.state_check.load_state`.
+        """Load model weights; see :func:`unimask.preflight.state.load_state`.
 
         Args:
             filename: Path or URL.

@@ -4,13 +4,14 @@ Every metric takes what it needs from a data sample at once and keeps a few numb
 codes) per image, so that only those travel between processes and the scores do not depend on how
 the images were dealt out.
 """
+from __future__ import annotations
 
-from .cityscapes_metric import CityscapesInstanceMetric
-from .iou_metric import MeanIoUMetric
-from .mask_ap_metric import MaskAPMetric
-from .mean_iou import class_areas, iou_scores
-from .panoptic_quality import SegmentMap, panoptic_quality, panoptic_statistics
-from .pq_metric import PQMetric
+from unimask.evaluation.cityscapes_metric import CityscapesInstanceMetric
+from unimask.evaluation.iou_metric import MeanIoUMetric
+from unimask.evaluation.mask_ap_metric import MaskAPMetric
+from unimask.evaluation.mean_iou import class_areas, iou_scores
+from unimask.evaluation.panoptic_quality import SegmentMap, panoptic_quality, panoptic_statistics
+from unimask.evaluation.pq_metric import PQMetric
 
 __all__ = [
     'CityscapesInstanceMetric', 'MaskAPMetric', 'MeanIoUMetric', 'PQMetric', 'SegmentMap',

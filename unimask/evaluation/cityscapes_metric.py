@@ -13,10 +13,9 @@ from mmengine.logging import print_log
 from PIL import Image
 from torch import Tensor
 
+from unimask.evaluation.samples import naming_image, predicted, taxonomy_of
+from unimask.evaluation.tables import score_table
 from unimask.registry import METRICS
-
-from .samples import naming_image, predicted, taxonomy_of
-from .tables import score_table
 
 _IMAGE, _TRUTH = 'leftImg8bit', 'gtFine'
 

@@ -9,11 +9,16 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from unimask.evaluation.mean_iou import Average, class_areas, iou_scores
+from unimask.evaluation.samples import (
+    class_map,
+    naming_image,
+    predicted,
+    taxonomy_of,
+    truth_class_map,
+)
+from unimask.evaluation.tables import score_table
 from unimask.registry import METRICS
-
-from .mean_iou import Average, class_areas, iou_scores
-from .samples import class_map, naming_image, predicted, taxonomy_of, truth_class_map
-from .tables import score_table
 
 
 @METRICS.register_module()

@@ -15,12 +15,16 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from unimask.registry import METRICS
-from unimask.structures.taxonomy import Taxonomy
-
-from .coco_ap import NAMES, APScores, Backend, IouType, average_precision, choose_backend
-from .rle import code_areas, code_boxes, encode_masks
-from .samples import (
+from unimask.evaluation.coco_ap import (
+    NAMES,
+    APScores,
+    Backend,
+    IouType,
+    average_precision,
+    choose_backend,
+)
+from unimask.evaluation.rle import code_areas, code_boxes, encode_masks
+from unimask.evaluation.samples import (
     image_name,
     naming_image,
     no_truth,
@@ -28,7 +32,9 @@ from .samples import (
     taxonomy_of,
     truth_segments,
 )
-from .tables import score_table
+from unimask.evaluation.tables import score_table
+from unimask.registry import METRICS
+from unimask.structures.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)

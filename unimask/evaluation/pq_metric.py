@@ -9,11 +9,10 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from unimask.evaluation.panoptic_quality import panoptic_quality, panoptic_statistics
+from unimask.evaluation.samples import naming_image, predicted_segments, taxonomy_of, truth_segments
+from unimask.evaluation.tables import score_table
 from unimask.registry import METRICS
-
-from .panoptic_quality import panoptic_quality, panoptic_statistics
-from .samples import naming_image, predicted_segments, taxonomy_of, truth_segments
-from .tables import score_table
 
 
 @METRICS.register_module()

@@ -13,9 +13,8 @@ import torch
 from mmdet.structures import INSTANCE_OFFSET
 from torch import Tensor
 
+from unimask.evaluation.panoptic_quality import SegmentMap, dense_ids
 from unimask.structures.taxonomy import Taxonomy
-
-from .panoptic_quality import SegmentMap, dense_ids
 
 _PREDICTED_BY = dict(
     pred_sem_seg='semantic', pred_instances='instance', pred_panoptic_seg='panoptic')

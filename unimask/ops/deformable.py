@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unimask.ops import native
+from unimask.ops.cpu import native
 
 Size = tuple[int, int]
 

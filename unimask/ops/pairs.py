@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from unimask.ops import native
+from unimask.ops.cpu import native
 
 
 class PairStatistics(NamedTuple):

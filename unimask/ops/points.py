@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unimask.ops import native
+from unimask.ops.cpu import native
 
 
 def uniform_points(sets: Sequence[int], count: int, device: torch.device | str) -> Tensor:

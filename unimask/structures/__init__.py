@@ -1,4 +1,5 @@
 """Values that travel between the parts: taxonomy, targets, predictions. torch and numpy only."""
+from __future__ import annotations
 
 from unimask.structures.features import PixelFeatures
 from unimask.structures.predictions import DensePrediction, MaskPrediction

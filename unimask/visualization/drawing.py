@@ -2,6 +2,7 @@
 
 Shapes: h, w picture size, N segments or instances, K classes.
 """
+from __future__ import annotations
 
 from collections.abc import Sequence
 

@@ -1,4 +1,5 @@
 """Do two sides compute the same?"""
+from __future__ import annotations
 
 import statistics
 from dataclasses import asdict, dataclass
@@ -6,7 +7,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from .sides import Side
+from bench.sides import Side
 
 TOLERANCE = 1e-3
 # One flipped bit of an attention mask (a logit within rounding of zero) changes its whole query.

@@ -1,4 +1,5 @@
 """The whole comparison: build, check, time in turns, measure memory in separate processes."""
+from __future__ import annotations
 
 import gc
 import multiprocessing
@@ -10,13 +11,13 @@ from pathlib import Path
 import torch
 from mmengine.logging import MMLogger
 
-from .agreement import compare_losses, compare_outputs
-from .machine import describe
-from .memory import peak_above
-from .sides import SIDES, Side
-from .steps import STEPS, Step, seconds, time_of_parts
-from .weights import calibrate, randomise
-from .workload import make_workload
+from bench.agreement import compare_losses, compare_outputs
+from bench.machine import describe
+from bench.memory import peak_above
+from bench.sides import SIDES, Side
+from bench.steps import STEPS, Step, seconds, time_of_parts
+from bench.weights import calibrate, randomise
+from bench.workload import make_workload
 
 SEED = 0
 WARM_UP = 2

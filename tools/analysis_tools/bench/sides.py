@@ -3,6 +3,7 @@
 A side does the same three things in its library's own way: the class and mask logits, the
 training loss, and the panoptic result at the original size.
 """
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
-from .parts import Part
-from .workload import NUM_CLASSES, NUM_THINGS, Workload
+from bench.parts import Part
+from bench.workload import NUM_CLASSES, NUM_THINGS, Workload
 
 CONFIG = Path(__file__).parents[3] / 'configs/mask2former/r50_8xb2_coco-panoptic.py'
 MMDET_CONFIG = 'mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py'

@@ -1,4 +1,5 @@
 """One training step and one inference, the same for every side."""
+from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -6,8 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .parts import PartClock, now
-from .sides import Side
+from bench.parts import PartClock, now
+from bench.sides import Side
 
 MAX_GRAD_NORM = 0.01
 DTYPES = {'off': None, 'fp16': torch.float16, 'bf16': torch.bfloat16}

@@ -2,6 +2,7 @@
 
 Shapes: B batch, S side of the square image, N segments per image.
 """
+from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class Workload:
         ids = torch.arange(1, len(self.labels[index]) + 1, device=self.segment_ids.device)
         return self.segment_ids[index] == ids[:, None, None]
 
-    def to(self, device: torch.device) -> 'Workload':
+    def to(self, device: torch.device) -> Workload:
         """The same workload with every tensor on ``device``."""
         return Workload(
             images=self.images.to(device),

@@ -1,11 +1,12 @@
 """Name maps, one module per family of sources.
 
-A new source is a module with a :class:`~unimask.convert.engine.NameMap` and an entry here.
+A new source is a module with a :class:`~unimask.convert.rules.NameMap` and an entry here.
 """
+from __future__ import annotations
 
 from importlib import import_module
 
-from ..engine import NameMap
+from unimask.convert.rules import NameMap
 
 __all__ = ['NAME_MAPS', 'get_map']
 

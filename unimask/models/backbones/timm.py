@@ -1,4 +1,5 @@
 """Any hierarchical backbone of timm by its name."""
+from __future__ import annotations
 
 import difflib
 
@@ -58,7 +59,7 @@ class TimmBackbone(BaseModule):
         maps = [maps[index] for index in self.kept]
         return tuple(each.permute(0, 3, 1, 2) if self.channels_last else each for each in maps)
 
-    def train(self, mode: bool = True) -> 'TimmBackbone':
+    def train(self, mode: bool = True) -> TimmBackbone:
         """Switch the training mode, except for batch norms that stay as they are."""
         super().train(mode)
         if mode and self.norm_eval:

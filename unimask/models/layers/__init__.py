@@ -1,4 +1,5 @@
 """Layers that nobody swaps: plain modules without registry."""
+from __future__ import annotations
 
 from unimask.models.layers.attention import Attention
 from unimask.models.layers.blocks import (

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unimask.ops import linear as onednn
+from unimask.ops.cpu import linear as onednn
 
 
 class Attention(nn.Module):

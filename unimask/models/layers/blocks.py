@@ -10,7 +10,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from unimask.models.layers.attention import Attention
-from unimask.ops import linear as onednn
+from unimask.ops.cpu import linear as onednn
 
 
 class MLP(nn.Module):

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from unimask.models.layers.attention import project
 from unimask.models.layers.blocks import FeedForward, xavier_matrices_
-from unimask.models.layers.recompute import recomputed
 from unimask.ops import deformable_self_attention
+from unimask.ops.cpu.recompute import recomputed
 
 Sizes = tuple[tuple[int, int], ...]
 

@@ -1,4 +1,5 @@
 """Set prediction losses: matcher, its costs, mask losses, the criterion."""
+from __future__ import annotations
 
 from unimask.models.losses.costs import ClassCost, DiceCost, MaskBCECost, MaskFocalCost
 from unimask.models.losses.criterion import SetCriterion

@@ -1,5 +1,7 @@
 """Segmentors: whole models."""
+from __future__ import annotations
 
+from unimask.models.segmentors.tta import SemanticTTA
 from unimask.models.segmentors.universal import UniversalSegmentor
 
-__all__ = ['UniversalSegmentor']
+__all__ = ['SemanticTTA', 'UniversalSegmentor']

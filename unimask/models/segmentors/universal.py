@@ -13,10 +13,10 @@ from mmengine.model.weight_init import initialize
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
-from unimask.models.backbones.folding import fold_frozen_norms
 from unimask.models.backbones.info import out_channels
 from unimask.models.post_processors import Readout
 from unimask.models.segmentors.targets import make_target_batch
+from unimask.ops.cpu.folding import fold_frozen_norms
 from unimask.registry import DATASETS, MODELS
 from unimask.structures import MaskPrediction, Taxonomy
 

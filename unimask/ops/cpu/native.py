@@ -6,6 +6,7 @@ and :func:`supports` is False; callers then take their plain torch path, which c
 Shapes: B images, S value rows, H heads, D channels per head, Q queries, L levels, P points,
 M maps, R rows of logits, N targets.
 """
+from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from unimask.ops.native_build import load
+from unimask.ops.cpu.native_build import load
 
 __all__ = [
     'load', 'supports', 'ms_deform_attn', 'ms_deform_self_attn', 'sample_maps', 'sample_labels',

@@ -1,4 +1,5 @@
 """What the command line tools share: options, exit codes and messages."""
+from __future__ import annotations
 
 import argparse
 import errno
@@ -13,9 +14,9 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 
-from unimask.engine.config import load_config
-from unimask.engine.errors import UserError
 from unimask.engine.hooks import Interrupted
+from unimask.errors import UserError
+from unimask.preflight.config import load_config
 
 __all__ = ['EXIT_USER_ERROR', 'add_common_options', 'config_from', 'run_tool']
 

@@ -1,7 +1,8 @@
 """Configs: reading, changing from the command line, and fitting to data and machine."""
+from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from unimask.engine.amp import choose_precision
-from unimask.engine.checkpoint import check_exists
-from unimask.engine.component_check import check_components, find_component
-from unimask.engine.data_check import check_data, metainfo_of
-from unimask.engine.errors import UserError, did_you_mean
+from unimask.checkpoints.checkpoint import check_exists
+from unimask.errors import UserError, did_you_mean
+from unimask.preflight.components import check_components, find_component, options_of
+from unimask.preflight.data import check_data, metainfo_of
+from unimask.preflight.precision import choose_precision
 from unimask.registry import WEIGHT_INITIALIZERS
 
 __all__ = ['LOADERS', 'load_config', 'prepare_config', 'walk']
@@ -162,12 +163,7 @@ def _known_keys(node: dict, *, top: bool) -> set[str] | None:
     if 'type' not in node:
         return None
     component = find_component(node['type'])
-    return None if component is None else _options_of(component)
-
-
-def _options_of(component: Callable) -> set[str] | None:
-    from unimask.engine.component_check import options_of
-    return options_of(component)
+    return None if component is None else options_of(component)
 
 
 def _moved(value: Any, old: str, new: str) -> Any:
@@ -217,7 +213,7 @@ def _first_difference(ours: list[str], theirs: list[str]) -> str:
 
 def _accepts(model: dict, option: str) -> bool:
     component = find_component(model.get('type'))
-    options = _options_of(component) if component else None
+    options = options_of(component) if component else None
     return option in model or (options is not None and option in options)
 
 

@@ -2,20 +2,19 @@
 
 Shapes: K classes, (h, w) test image, (H, W) original image.
 """
+from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import torch
-from mmengine.config import Config
 from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unimask.engine.errors import UserError
 from unimask.registry import MODELS
 
-__all__ = ['SemanticTTA', 'use_tta']
+__all__ = ['SemanticTTA']
 
 _FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _LONG_FACTOR = 7  # published: 3584 for short side 512, 4480 for 640
@@ -105,20 +104,3 @@ def _resized(image: Tensor, short: int, longest: int) -> Tensor:
     resized = functional.interpolate(
         image[None].float(), size=size, mode='bilinear', align_corners=False, antialias=True)[0]
     return resized.round().clamp(0, 255).to(image.dtype)
-
-
-def use_tta(cfg: Config) -> None:
-    """Wrap the model of a prepared config; its ``tta_model`` says how, if there is one.
-
-    Raises:
-        UserError: The config evaluates no semantic maps.
-    """
-    given = cfg.get('test_evaluator') or []
-    metrics = list(given) if isinstance(given, (list, tuple)) else [given]
-    kept = [metric for metric in metrics
-            if 'iou' in metric['type'].lower() or metric['type'] == 'DumpResults']
-    if not any('iou' in metric['type'].lower() for metric in kept):
-        raise UserError('--tta averages semantic score maps, but the test_evaluator of this config '
-                        f'has no IoU metric ({", ".join(m["type"] for m in metrics)}).')
-    cfg.test_evaluator = kept
-    cfg.model = dict(dict(cfg.get('tta_model') or dict(type='SemanticTTA')), module=cfg.model)

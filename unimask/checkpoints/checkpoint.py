@@ -1,4 +1,5 @@
 """Checkpoint files: plain values only, written atomically, read without running code."""
+from __future__ import annotations
 
 import logging
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from unimask.engine.errors import UserError, did_you_mean
+from unimask.errors import UserError, did_you_mean
 
 __all__ = ['atomic_torch_save', 'atomic_write_text', 'check_exists', 'latest_checkpoint',
            'read_checkpoint', 'to_plain']

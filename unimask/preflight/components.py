@@ -1,4 +1,5 @@
 """Finds misspelt components and options in a config before anything is built."""
+from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry, root
 
 import unimask.registry as registries
-from unimask.engine.errors import UserError, did_you_mean
+from unimask.errors import UserError, did_you_mean
 
 __all__ = ['check_components', 'find_component', 'options_of']
 

@@ -1,4 +1,5 @@
 """Are the data there? Asked before anything is built, and answered with the remedy."""
+from __future__ import annotations
 
 import os
 from collections.abc import Iterator
@@ -7,8 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from unimask.engine.component_check import find_component, options_of
-from unimask.engine.errors import UserError
+from unimask.errors import UserError
+from unimask.preflight.components import find_component, options_of
 from unimask.registry import DATASETS
 
 __all__ = ['check_data', 'metainfo_of']

@@ -1,14 +1,12 @@
 """AdamW for weights of any memory layout."""
+from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from unimask.registry import OPTIMIZERS
-
 __all__ = ['AnyLayoutAdamW']
 
 
-@OPTIMIZERS.register_module()
 class AnyLayoutAdamW(torch.optim.AdamW):
     """torch's AdamW, whose fused CPU kernel runs through memory without looking at strides.
 

@@ -1,4 +1,5 @@
 """The error that users are meant to read, and the search for what they may have meant."""
+from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,7 +7,7 @@ from difflib import get_close_matches
 __all__ = ['UserError', 'did_you_mean']
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Something that the user can mend: a config, a path, a file, an option.
 
     The command line tools print its message without a traceback and exit with status 2. The

@@ -1,4 +1,5 @@
 """Does a checkpoint fit the model? Said in the user's words before anything is loaded."""
+from __future__ import annotations
 
 import logging
 import re
@@ -9,7 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from unimask.engine.errors import UserError
+from unimask.errors import UserError
 
 __all__ = ['StateReport', 'compare_state', 'load_state']
 
