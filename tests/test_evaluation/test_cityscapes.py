@@ -10,6 +10,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 from PIL import Image
 
+from unimask.errors import UserError
 from unimask.evaluation import CityscapesInstanceMetric
 
 CLASSES = ('person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle')
@@ -94,12 +95,12 @@ def test_equals_the_official_tool(tmp_path, monkeypatch):
 
 def test_errors(tmp_path):
     sample = make_image(tmp_path, 0)
-    with pytest.raises(ValueError, match="'tram' is none of Cityscapes"):
+    with pytest.raises(UserError, match="'tram' is none of Cityscapes"):
         run([sample], ('person', 'rider', 'tram', *CLASSES[3:]))
     sample.pred_instances = InstanceData(
         labels=torch.zeros(1).long(), scores=torch.ones(1), masks=torch.ones(1, 60, 91).bool())
-    with pytest.raises(ValueError, match=r'leftImg8bit.png: .*\(60, 91\).*\(60, 90\)'):
+    with pytest.raises(UserError, match=r'leftImg8bit.png: .*\(60, 91\).*\(60, 90\)'):
         run([sample])
     sample.set_metainfo(dict(img_path='somewhere/else.png'))
-    with pytest.raises(FileNotFoundError, match='does not exist.*gtFine beside'):
+    with pytest.raises(UserError, match='does not exist.*gtFine beside'):
         run([sample])

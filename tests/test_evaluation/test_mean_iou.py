@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from unimask.errors import UserError
 from unimask.evaluation import class_areas, iou_scores
 
 K, IGNORE = 5, 255
@@ -65,9 +66,9 @@ def test_everything_ignored():
 
 def test_errors():
     maps = torch.zeros(2, 2, dtype=torch.int64), torch.tensor([[0, 1], [K, 0]])
-    with pytest.raises(ValueError, match=f'label {K}, but .* {K} classes'):
+    with pytest.raises(UserError, match=f'label {K}, but .* {K} classes'):
         class_areas(*maps, num_classes=K, ignore_index=IGNORE)
-    with pytest.raises(ValueError, match=r'\(2, 2\).*\(2, 3\)'):
+    with pytest.raises(UserError, match=r'\(2, 2\).*\(2, 3\)'):
         class_areas(
             maps[0], torch.zeros(2, 3, dtype=torch.int64), num_classes=K, ignore_index=IGNORE)
 

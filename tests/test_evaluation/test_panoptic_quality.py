@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from unimask.errors import UserError
 from unimask.evaluation import SegmentMap, panoptic_quality, panoptic_statistics
 
 
@@ -172,9 +173,9 @@ def test_order_of_images_does_not_matter():
 def test_errors():
     truth = segment_map(row([1, 1, 3]), {1: (0, False)})
     found = segment_map(row([1, 1, 1]), {1: (0, False)})
-    with pytest.raises(ValueError, match='ground truth has the id 3'):
+    with pytest.raises(UserError, match='ground truth has the id 3'):
         panoptic_statistics(truth, found)
-    with pytest.raises(ValueError, match='prediction has the id 3'):
+    with pytest.raises(UserError, match='prediction has the id 3'):
         panoptic_statistics(found, truth)
-    with pytest.raises(ValueError, match=r'\(1, 3\).*\(1, 2\)'):
+    with pytest.raises(UserError, match=r'\(1, 3\).*\(1, 2\)'):
         panoptic_statistics(segment_map(row([1, 1]), {1: (0, False)}), found)

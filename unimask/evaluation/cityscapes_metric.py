@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from PIL import Image
 from torch import Tensor
 
+from unimask.errors import UserError
 from unimask.evaluation.samples import naming_image, predicted, taxonomy_of
 from unimask.evaluation.tables import score_table
 from unimask.registry import METRICS
@@ -74,7 +75,7 @@ def _read_truth(img_path: str) -> np.ndarray:
     parts = [_TRUTH if part == _IMAGE else part for part in image.parent.parts]
     path = Path(*parts) / image.name.replace(f'{_IMAGE}.png', f'{_TRUTH}_instanceIds.png')
     if path == image or not path.is_file():
-        raise FileNotFoundError(
+        raise UserError(
             f'CityscapesInstanceMetric reads the ground truth of {img_path} from {path}, which '
             f'does not exist. Unpack gtFine beside {_IMAGE} (data_root of the dataset), or use '
             f'MaskAPMetric.')
@@ -108,7 +109,7 @@ def _match(
         candidates: list[dict]) -> dict:
     """One prediction with the true instances of its class that it overlaps, noted on both."""
     if mask.shape != truth.shape:
-        raise ValueError(
+        raise UserError(
             f'the predicted masks have the size {mask.shape}, but the ground truth {truth.shape}; '
             f'both must have the original size of the image.')
     inside, areas = np.unique(truth[mask], return_counts=True)
@@ -128,7 +129,7 @@ def _match(
 
 def _class_name(name: str, known: Mapping) -> str:
     if name not in known:
-        raise ValueError(
+        raise UserError(
             f'the class {name!r} is none of Cityscapes; CityscapesInstanceMetric only scores '
             f'its classes.')
     return name

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from unimask.errors import UserError
+
 IouType = Literal['segm', 'bbox']
 Backend = Literal['auto', 'pycocotools', 'hotcoco']
 NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl')
@@ -36,15 +38,15 @@ def choose_backend(backend: Backend) -> str:
     """The library to use: for ``'auto'`` hotcoco where it is installed, else pycocotools.
 
     Raises:
-        ValueError: If the name is unknown.
-        ModuleNotFoundError: If the library is not installed.
+        UserError: If the name is unknown.
+        UserError: If the library is not installed.
     """
     if backend not in ('auto', 'pycocotools', 'hotcoco'):
-        raise ValueError(
+        raise UserError(
             f"`backend` of MaskAPMetric is 'auto', 'pycocotools' or 'hotcoco', not {backend!r}.")
     installed = importlib.util.find_spec('hotcoco') is not None
     if backend == 'hotcoco' and not installed:
-        raise ModuleNotFoundError(
+        raise UserError(
             "MaskAPMetric(backend='hotcoco') needs the package hotcoco: pip install hotcoco, or "
             "leave backend='auto'.")
     if backend == 'auto':

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from unimask.errors import UserError
 from unimask.evaluation.mean_iou import Average, class_areas, iou_scores
 from unimask.evaluation.samples import (
     class_map,
@@ -37,7 +38,7 @@ class MeanIoUMetric(BaseMetric):
         collect_device: ``'cpu'`` or ``'gpu'``, how the processes exchange their statistics.
 
     Raises:
-        ValueError: If ``average`` is none of the two.
+        UserError: If ``average`` is none of the two.
     """
 
     default_prefix = 'semantic'
@@ -48,7 +49,7 @@ class MeanIoUMetric(BaseMetric):
             collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if average not in get_args(Average):
-            raise ValueError(
+            raise UserError(
                 f'`average` of MeanIoUMetric is one of {get_args(Average)}, not {average!r}.')
         self.average = average
         self.ignore_index = ignore_index

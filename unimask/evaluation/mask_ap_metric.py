@@ -15,6 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
+from unimask.errors import UserError
 from unimask.evaluation.coco_ap import (
     NAMES,
     APScores,
@@ -82,8 +83,8 @@ class MaskAPMetric(BaseMetric):
         collect_device: ``'cpu'`` or ``'gpu'``, how the processes exchange their records.
 
     Raises:
-        FileNotFoundError: If ``ann_file`` does not exist.
-        ValueError: If another argument is none of those above.
+        UserError: If ``ann_file`` does not exist.
+        UserError: If another argument is none of those above.
     """
 
     default_prefix = 'instance'
@@ -96,12 +97,12 @@ class MaskAPMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.iou_types = (iou_types,) if isinstance(iou_types, str) else tuple(iou_types)
         if not self.iou_types or not set(self.iou_types) <= {'segm', 'bbox'}:
-            raise ValueError(
+            raise UserError(
                 f"`iou_types` of MaskAPMetric has 'segm', 'bbox' or both, not {iou_types!r}.")
         if size_by not in ('mask', 'box'):
-            raise ValueError(f"`size_by` of MaskAPMetric is 'mask' or 'box', not {size_by!r}.")
+            raise UserError(f"`size_by` of MaskAPMetric is 'mask' or 'box', not {size_by!r}.")
         if ann_file is not None and not Path(ann_file).is_file():
-            raise FileNotFoundError(
+            raise UserError(
                 f'`ann_file` of MaskAPMetric does not exist: {ann_file}. Correct '
                 f'val_evaluator.ann_file and test_evaluator.ann_file, or set them to None to '
                 f'compare with the annotations that the dataset loads.')
@@ -124,7 +125,7 @@ class MaskAPMetric(BaseMetric):
             truth = _truth(sample, taxonomy)
             _check_size(prediction.size, truth.size)
         elif 'img_id' not in sample:
-            raise ValueError(
+            raise UserError(
                 "MaskAPMetric with `ann_file` needs the sample's `img_id`; keep it in meta_keys.")
         return ImageRecord(
             sample.get('img_id', image_name(sample)), image_name(sample), prediction, truth)
@@ -178,11 +179,11 @@ def _instances(fields: Mapping, taxonomy: Taxonomy) -> Instances:
     """Instances of thing classes from the fields ``labels``, ``masks`` and maybe ``scores``."""
     missing = [key for key in ('labels', 'masks') if key not in fields]
     if missing:
-        raise ValueError(f'the instances have no {" and no ".join(missing)}, only {list(fields)}.')
+        raise UserError(f'the instances have no {" and no ".join(missing)}, only {list(fields)}.')
     labels = _array(fields['labels']).astype(np.int64)
     wrong = labels[(labels < 0) | (labels >= taxonomy.num_classes)]
     if len(wrong):
-        raise ValueError(
+        raise UserError(
             f'an instance has the label {wrong[0]}, but the dataset has the '
             f'{taxonomy.num_classes} classes 0 to {taxonomy.num_classes - 1}.')
     keep = np.isin(labels, taxonomy.thing_ids)
@@ -250,7 +251,7 @@ def _match_categories(truth: dict, taxonomy: Taxonomy, ann_file: str) -> dict[in
     names = {label: taxonomy.classes[label] for label in taxonomy.thing_ids}
     missing = [name for name in names.values() if name not in id_of]
     if missing:
-        raise ValueError(
+        raise UserError(
             f'`ann_file` of MaskAPMetric, {ann_file}, has no category named {missing[:10]}; it has '
             f"{list(id_of)[:10]}... The names must be those of the dataset's thing classes "
             f'(metainfo classes and thing_classes).')
@@ -263,22 +264,22 @@ def _check_images(records: Sequence[ImageRecord], truth: dict, ann_file: str) ->
     ids = [record.image_id for record in records]
     for image_id, record in zip(ids, records, strict=True):
         if image_id not in sizes:
-            raise ValueError(
+            raise UserError(
                 f'Image {record.name}: its id {image_id!r} is not in `ann_file` of MaskAPMetric, '
                 f'{ann_file}. Dataset and ann_file must belong together.')
         try:
             _check_size(record.prediction.size, sizes[image_id])
-        except ValueError as error:
-            raise ValueError(f'Image {record.name}: {error}') from error
+        except UserError as error:
+            raise UserError(f'Image {record.name}: {error}') from error
     if len(set(ids)) < len(ids):
         twice = next(image_id for image_id in ids if ids.count(image_id) > 1)
-        raise ValueError(f'MaskAPMetric got the image with the id {twice!r} more than once.')
+        raise UserError(f'MaskAPMetric got the image with the id {twice!r} more than once.')
     return ids
 
 
 def _check_size(predicted_size: tuple[int, int], size: tuple[int, int]) -> None:
     if tuple(predicted_size) != tuple(size):
-        raise ValueError(
+        raise UserError(
             f'the predicted masks have the size {tuple(predicted_size)}, but the ground truth '
             f'{tuple(size)}; both must have the original size of the image.')
 

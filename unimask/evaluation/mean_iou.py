@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unimask.errors import UserError
+
 Average = Literal['gt_present', 'union_present']
 
 
@@ -28,10 +30,10 @@ def class_areas(
         (3, K) int64: pixels where both agree, of the prediction, of the truth.
 
     Raises:
-        ValueError: If the sizes differ or the truth has a label outside the classes.
+        UserError: If the sizes differ or the truth has a label outside the classes.
     """
     if prediction.shape != truth.shape:
-        raise ValueError(
+        raise UserError(
             f'the predicted map has the size {tuple(prediction.shape)}, but the ground truth '
             f'{tuple(truth.shape)}; both must have the original size of the image.')
     prediction = prediction.reshape(-1).long()
@@ -51,7 +53,7 @@ def class_areas(
 def _check_labels(truth: Tensor, num_classes: int, ignore_index: int) -> None:
     wrong = ((truth < 0) | (truth >= num_classes)) & (truth != ignore_index)
     if wrong.any():
-        raise ValueError(
+        raise UserError(
             f'the ground truth has the label {int(truth[wrong][0])}, but the dataset has the '
             f'{num_classes} classes 0 to {num_classes - 1}. Mend the label file, or map the '
             f'label to ignore.')

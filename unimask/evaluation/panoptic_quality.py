@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Ids below this are made dense through a table; larger ones (RGB-coded maps) by sorting.
-_TABLE_SIZE = 1 << 20
+from unimask.errors import UserError
+from unimask.structures.panoptic import dense_ids
+
 # Columns of the statistics.
 _LABEL, _TP, _FP, _FN, _IOU = range(5)
 
@@ -63,10 +64,10 @@ def panoptic_statistics(truth: SegmentMap, prediction: SegmentMap) -> np.ndarray
         false negatives, sum of the true positives' IoU.
 
     Raises:
-        ValueError: If the sizes differ or a map has an id that is neither void nor a segment.
+        UserError: If the sizes differ or a map has an id that is neither void nor a segment.
     """
     if truth.ids.shape != prediction.ids.shape:
-        raise ValueError(
+        raise UserError(
             f'the predicted map has the size {tuple(prediction.ids.shape)}, but the ground truth '
             f'{tuple(truth.ids.shape)}; both must have the original size of the image.')
     overlaps = _overlaps(truth, prediction)
@@ -168,7 +169,7 @@ def _positions(segments: SegmentMap, present: np.ndarray, name: str) -> np.ndarr
     """(N,) index of each segment's id in ``present``, -1 if it has no pixels."""
     unlisted = np.setdiff1d(present, np.append(segments.segment_ids, segments.void))
     if len(unlisted):
-        raise ValueError(
+        raise UserError(
             f'the map of the {name} has the id {unlisted[0]}, which is neither void '
             f'({segments.void}) nor listed in its segments_info.')
     index = {int(value): position for position, value in enumerate(present)}
@@ -182,12 +183,3 @@ def _joint_areas(first: Tensor, second: Tensor) -> tuple[np.ndarray, np.ndarray,
     shape = len(first_ids), len(second_ids)
     table = torch.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
     return first_ids.cpu().numpy(), second_ids.cpu().numpy(), table.view(shape).cpu().numpy()
-
-
-def dense_ids(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """The sorted ids in a map (h, w), and (h*w,) each pixel's index among them."""
-    flat = ids.reshape(-1).long()
-    if flat.numel() and flat.min() >= 0 and flat.max() < _TABLE_SIZE:
-        present = torch.bincount(flat) > 0
-        return present.nonzero().flatten(), (present.cumsum(0) - 1).index_select(0, flat)
-    return torch.unique(flat, return_inverse=True)

@@ -8,6 +8,8 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from unimask.errors import UserError
+
 Masks = Tensor | np.ndarray | BitmapMasks | PolygonMasks
 Size = tuple[int, int]
 
@@ -22,7 +24,7 @@ def encode_masks(masks: Masks) -> tuple[Size, list[bytes]]:
         (h, w) and N compressed codes.
 
     Raises:
-        ValueError: If an array does not have three dimensions.
+        UserError: If an array does not have three dimensions.
     """
     if isinstance(masks, PolygonMasks):
         return (masks.height, masks.width), [
@@ -34,7 +36,7 @@ def encode_masks(masks: Masks) -> tuple[Size, list[bytes]]:
 
 def _encode_array(masks: Tensor) -> tuple[Size, list[bytes]]:
     if masks.ndim != 3:
-        raise ValueError(f'masks must have the shape (N, h, w), but have {tuple(masks.shape)}.')
+        raise UserError(f'masks must have the shape (N, h, w), but have {tuple(masks.shape)}.')
     # pycocotools wants (h, w, N) in column order, which is (N, w, h) in row order.
     columns = (masks != 0).transpose(1, 2).contiguous().cpu().numpy().view(np.uint8)
     codes = coco_mask.encode(columns.transpose(2, 1, 0)) if len(masks) else []

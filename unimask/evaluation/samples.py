@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import numpy as np
 import torch
-from mmdet.structures import INSTANCE_OFFSET
 from torch import Tensor
 
-from unimask.evaluation.panoptic_quality import SegmentMap, dense_ids
+from unimask.errors import UserError
+from unimask.evaluation.panoptic_quality import SegmentMap
+from unimask.structures.panoptic import lookup, segments_of
 from unimask.structures.taxonomy import Taxonomy
 
 _PREDICTED_BY = dict(
@@ -27,21 +27,21 @@ def image_name(sample: Mapping) -> str:
 
 @contextmanager
 def naming_image(sample: Mapping) -> Iterator[None]:
-    """Put the image's name in front of a ``ValueError`` that is raised inside."""
+    """Put the image's name in front of an error that the user can mend."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f'Image {image_name(sample)}: {error}') from error
+    except UserError as error:
+        raise UserError(f'Image {image_name(sample)}: {error}') from error
 
 
 def taxonomy_of(dataset_meta: Mapping | None, metric: str) -> Taxonomy:
     """The classes of the dataset a metric works on.
 
     Raises:
-        ValueError: If the evaluator did not set ``dataset_meta``.
+        UserError: If the evaluator did not set ``dataset_meta``.
     """
     if not dataset_meta:
-        raise ValueError(
+        raise UserError(
             f"{metric} does not know the dataset's classes: set evaluator.dataset_meta = "
             f'dataset.metainfo before the first sample (the runner does).')
     return Taxonomy.from_metainfo(dataset_meta)
@@ -51,19 +51,19 @@ def predicted(sample: Mapping, key: str, metric: str) -> Mapping:
     """The prediction ``key`` of a sample.
 
     Raises:
-        ValueError: If it is absent; names the task that has to be switched on.
+        UserError: If it is absent; names the task that has to be switched on.
     """
     if key not in sample:
         task = _PREDICTED_BY[key]
-        raise ValueError(
+        raise UserError(
             f'{metric} needs `{key}`, which the model did not predict. Add {task!r} to '
             f'model.test_cfg.tasks, or take {metric} out of val_evaluator and test_evaluator.')
     return sample[key]
 
 
-def no_truth(metric: str, keys: str) -> ValueError:
+def no_truth(metric: str, keys: str) -> UserError:
     """The error of a sample without the ground truth that a metric needs."""
-    return ValueError(
+    return UserError(
         f'{metric} needs {keys}, which the sample does not have. Load the annotations in the '
         f"test pipeline (after 'Resize', so that they keep the original size), or take {metric} "
         f'out of val_evaluator and test_evaluator.')
@@ -76,14 +76,14 @@ def class_map(pixels: Mapping) -> Tensor:
         return values[0]
     if values.ndim == 2:
         return values
-    raise ValueError(f'a map must have the shape (1, h, w), but has {tuple(values.shape)}.')
+    raise UserError(f'a map must have the shape (1, h, w), but has {tuple(values.shape)}.')
 
 
 def truth_segments(sample: Mapping, num_classes: int, metric: str) -> SegmentMap:
     """Ground-truth segments of a sample.
 
     Raises:
-        ValueError: If ``gt_panoptic_seg`` is absent or has a label outside the classes.
+        UserError: If ``gt_panoptic_seg`` is absent or has a label outside the classes.
     """
     if 'gt_panoptic_seg' not in sample:
         raise no_truth(metric, '`gt_panoptic_seg`')
@@ -99,27 +99,9 @@ def predicted_segments(sample: Mapping, num_classes: int, metric: str) -> Segmen
 
 def _segments(pixels: Mapping, num_classes: int, listed_void: int) -> SegmentMap:
     ids = class_map(pixels)
-    info = pixels.get('segments_info')
-    if info is None:
-        segment_ids = dense_ids(ids)[0].cpu().numpy().astype(np.int64)
-        segment_ids = segment_ids[segment_ids != num_classes]
-        labels = segment_ids % INSTANCE_OFFSET
-        crowd, void = np.zeros(len(labels), dtype=bool), num_classes
-    else:
-        segment_ids = np.array([int(segment['id']) for segment in info], dtype=np.int64)
-        labels = np.array([int(segment['category']) for segment in info], dtype=np.int64)
-        crowd = np.array([bool(segment.get('iscrowd', False)) for segment in info], dtype=bool)
-        void = listed_void
-    _check_labels(labels, segment_ids, num_classes)
-    return SegmentMap(ids, segment_ids, labels, crowd, void)
-
-
-def _check_labels(labels: np.ndarray, segment_ids: np.ndarray, num_classes: int) -> None:
-    for label, segment in zip(labels, segment_ids, strict=True):
-        if not 0 <= label < num_classes:
-            raise ValueError(
-                f'segment {segment} has the label {label}, but the dataset has the {num_classes} '
-                f'classes 0 to {num_classes - 1}.')
+    found = segments_of(ids, pixels.get('segments_info'), num_classes=num_classes,
+                        listed_void=listed_void)
+    return SegmentMap(ids, found.ids, found.labels, found.crowd, found.void)
 
 
 def truth_class_map(
@@ -136,9 +118,5 @@ def truth_class_map(
     if 'gt_panoptic_seg' not in sample:
         raise no_truth(metric, '`gt_sem_seg` or `gt_panoptic_seg`')
     segments = truth_segments(sample, num_classes, metric)
-    ids, position = dense_ids(segments.ids)
-    label_of = dict(zip(segments.segment_ids.tolist(), segments.labels.tolist(), strict=True))
     # -1 cannot be a class, whatever number the configuration chose for ignored pixels.
-    labels = [label_of.get(value, -1) for value in ids.tolist()]
-    classes = torch.as_tensor(labels, dtype=torch.int64, device=position.device)
-    return classes.index_select(0, position).view(segments.ids.shape), -1
+    return lookup(segments.ids, segments.segment_ids, segments.labels, other=-1), -1

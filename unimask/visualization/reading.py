@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from mmdet.structures import INSTANCE_OFFSET, DetDataSample
+from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
+from unimask.structures.panoptic import lookup, segments_of
 from unimask.structures.taxonomy import Taxonomy
 
 __all__ = [
@@ -55,24 +56,13 @@ class Instances:
 
 
 def panoptic_from(data: PixelData, taxonomy: Taxonomy) -> Panoptic:
-    """Read a panoptic map: ids that ``segments_info`` explains, or mmdet's encoding without it.
-
-    That is class + INSTANCE_OFFSET * number, and the class count for void.
-    """
-    ids = _map(data.sem_seg)
-    infos = data.get('segments_info')
-    if infos is None:
-        present = np.unique(ids)
-        labels = present % INSTANCE_OFFSET
-        infos = [dict(id=int(number), category=int(label))
-                 for number, label in zip(present, labels, strict=True)
-                 if 0 <= label < taxonomy.num_classes]
-    segment_map = np.zeros(ids.shape, np.int32)
-    for number, info in enumerate(infos, 1):
-        segment_map[ids == info['id']] = number
-    scores = [float(info['score']) for info in infos if 'score' in info]
-    return Panoptic(segment_map, [int(info['category']) for info in infos],
-                    scores if infos and len(scores) == len(infos) else None)
+    """Read a panoptic map, see :mod:`unimask.structures.panoptic`; other ids are void."""
+    ids = torch.from_numpy(_map(data.sem_seg))
+    found = segments_of(ids, data.get('segments_info'), num_classes=taxonomy.num_classes)
+    numbers = np.arange(1, len(found) + 1)
+    segment_map = lookup(ids, found.ids, numbers, other=0).numpy().astype(np.int32)
+    scores = None if found.scores is None else found.scores.tolist()
+    return Panoptic(segment_map, found.labels.tolist(), scores)
 
 
 def instances_from(data: InstanceData, min_score: float) -> Instances:

@@ -8,6 +8,7 @@ from mmengine.dist import master_only
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 
+from unimask.errors import UserError
 from unimask.registry import VISUALIZERS
 from unimask.structures.taxonomy import Taxonomy
 from unimask.visualization.drawing import (
@@ -48,7 +49,7 @@ class UniversalVisualizer(Visualizer):
             many pixels, so that names can be read.
 
     Raises:
-        ValueError: If ``task`` is unknown.
+        UserError: If ``task`` is unknown.
     """
 
     def __init__(self, name: str = 'visualizer', *, vis_backends: list[dict] | None = None,
@@ -56,7 +57,7 @@ class UniversalVisualizer(Visualizer):
                  min_size: int = 400) -> None:
         super().__init__(name=name, vis_backends=vis_backends, save_dir=save_dir)
         if task not in (None, *FIELDS):
-            raise ValueError(f'UniversalVisualizer: task is {task!r}, '
+            raise UserError(f'UniversalVisualizer: task is {task!r}, '
                              f'but must be one of {tuple(FIELDS)} or None')
         self.task = task
         self.alpha = alpha
@@ -144,6 +145,6 @@ class UniversalVisualizer(Visualizer):
 
     def _taxonomy(self) -> Taxonomy:
         if not self.dataset_meta:
-            raise ValueError('UniversalVisualizer: set `dataset_meta` to the metainfo of the '
+            raise UserError('UniversalVisualizer: set `dataset_meta` to the metainfo of the '
                              'dataset first; it names and colours the classes')
         return Taxonomy.from_metainfo(self.dataset_meta)
