@@ -1,7 +1,8 @@
 """What is looked at before a run: config, components, data, checkpoint against model."""
 from __future__ import annotations
 
-from unimask.preflight.config import apply_options, load_config, prepare_config
+from unimask.preflight.config import load_config, prepare_config
+from unimask.preflight.options import apply_options
 from unimask.preflight.precision import choose_precision
 from unimask.preflight.state import StateReport, compare_state, load_state
 from unimask.preflight.tta import use_tta

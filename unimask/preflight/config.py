@@ -1,19 +1,18 @@
 """Configs: reading, changing from the command line, and fitting to data and machine."""
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from unimask.checkpoints.checkpoint import check_exists
 from unimask.errors import UserError, did_you_mean
 from unimask.preflight.components import check_components, find_component, options_of
 from unimask.preflight.data import check_data, metainfo_of
+from unimask.preflight.options import apply_options
 from unimask.preflight.precision import choose_precision
 from unimask.registry import WEIGHT_INITIALIZERS
 
@@ -21,9 +20,6 @@ __all__ = ['LOADERS', 'load_config', 'prepare_config', 'walk']
 
 # What each way of running uses.
 LOADERS = {'train': ('train', 'val'), 'val': ('val',), 'test': ('test',), 'predict': ()}
-_RUNNER_KEYS = tuple(inspect.signature(Runner.__init__).parameters)
-_OTHER_KEYS = ('data_root', 'find_unused_parameters', 'model_wrapper_cfg', 'tta_model',
-               'trust_checkpoint', 'sync_bn', 'activation_checkpointing', 'compile')
 
 
 def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
@@ -50,33 +46,6 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     if options:
         apply_options(cfg, options)
     return cfg
-
-
-def apply_options(cfg: Config, options: dict[str, Any]) -> None:
-    """Change keys of a config, refusing names that nothing would read."""
-    old_root = cfg.get('data_root')
-    old_iters = (cfg.get('train_cfg') or {}).get('max_iters')
-    for key in options:
-        _check_option(cfg, key)
-    cfg.merge_from_dict(options)
-    if 'data_root' in options and old_root:
-        for name in list(cfg):
-            if name.endswith(('_dataloader', '_evaluator')):
-                cfg[name] = _moved(cfg[name], str(old_root), str(cfg.data_root))
-    wanted = options.get('max_iters', options.get('train_cfg.max_iters'))
-    if wanted and old_iters:
-        _change_length(cfg, old_iters, wanted)
-
-
-def _change_length(cfg: Config, old: int, new: int) -> None:
-    """What the config made of the number of iterations follows it; milestones stay."""
-    cfg.max_iters = cfg.train_cfg.max_iters = new
-    if cfg.train_cfg.get('val_interval') == old:
-        cfg.train_cfg.val_interval = new
-    for scheduler in cfg.get('param_scheduler') or []:
-        # One later, since MMEngine reaches the end value an iteration early.
-        if scheduler.get('end') == old + 1:
-            scheduler.end = new + 1
 
 
 def prepare_config(cfg: Config, *, mode: str = 'train', amp: str | None = None) -> Config:
@@ -129,59 +98,6 @@ def _config_hint(path: Path) -> str:
         else sorted(str(found) for found in Path('configs').glob('**/*.py'))
     return did_you_mean(str(path), near) or (
         f' {path} is a folder.' if path.is_dir() else ' Configs are under configs/<method>/.')
-
-
-def _check_option(cfg: Config, key: str) -> None:
-    """Raise when a dotted key names nothing that the config or a component would read."""
-    node: Any = cfg
-    parts = key.split('.')
-    for depth, part in enumerate(parts):
-        where = '.'.join(parts[:depth]) or 'the config'
-        if isinstance(node, (list, tuple)):
-            if not part.isdigit() or int(part) >= len(node):
-                raise UserError(f'--cfg-options {key}: {where} is a list of {len(node)} items, '
-                                f'its items are named 0 to {len(node) - 1}.')
-            node = node[int(part)]
-            continue
-        if not isinstance(node, (dict, Config)):
-            return  # a new dictionary takes the place of a value
-        if part in node:
-            node = node[part]
-            continue
-        known = _known_keys(node, top=depth == 0)
-        if known is not None and part not in known:
-            choices = {*node, *known}
-            raise UserError(f'--cfg-options {key}: {where} has no key {part!r}.'
-                            f'{did_you_mean(part, choices)}')
-        return
-
-
-def _known_keys(node: dict, *, top: bool) -> set[str] | None:
-    """Keys that may be added to a dictionary of a config; None where anything may be."""
-    if top:
-        return {*_RUNNER_KEYS, *_OTHER_KEYS}
-    if 'type' not in node:
-        return None
-    component = find_component(node['type'])
-    return None if component is None else options_of(component)
-
-
-def _moved(value: Any, old: str, new: str) -> Any:
-    """A nested value with the paths below one folder moved to another."""
-    if isinstance(value, dict):
-        for key in value:
-            value[key] = _moved(value[key], old, new)
-        return value
-    if isinstance(value, (list, tuple)):
-        return type(value)(_moved(item, old, new) for item in value)
-    if not isinstance(value, str):
-        return value
-    old = old.rstrip('/')
-    if value.rstrip('/') == old:
-        return new
-    if value.startswith(f'{old}/'):
-        return f'{new.rstrip("/")}/{value[len(old) + 1:]}'
-    return value
 
 
 def _set_taxonomy(cfg: Config, loaders: list[str]) -> None:
