@@ -2,17 +2,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mmengine
-from mmengine.config import Config
-
-from unimask.cli import add_common_options, config_from, run_tool
-from unimask.engine import Runner
+from unimask.cli import add_common_options, config_from, leave, run_tool
 from unimask.errors import UserError
-from unimask.preflight import prepare_config, use_tta
-from unimask.utils import register_all_modules
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +29,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluate."""
     args = parse_args()
+    import mmengine
+
+    from unimask.engine import Runner
+    from unimask.preflight import prepare_config, use_tta
+    from unimask.utils import register_all_modules
     register_all_modules()
     out = {Path(name).suffix: name for name in args.out}
     if set(out) - {'.json', '.pkl'}:
@@ -63,4 +65,4 @@ def _add_outputs(cfg: Config, *, predictions: str | None, pictures: str | None) 
 
 
 if __name__ == '__main__':
-    sys.exit(run_tool(main))
+    leave(run_tool(main))

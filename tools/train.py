@@ -2,13 +2,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from unimask.cli import add_common_options, config_from, run_tool
-from unimask.engine import Runner
+from unimask.cli import add_common_options, config_from, leave, run_tool
 from unimask.errors import UserError
-from unimask.preflight import prepare_config
-from unimask.utils import register_all_modules
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +28,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Train."""
     args = parse_args()
+    from unimask.engine import Runner
+    from unimask.preflight import prepare_config
+    from unimask.utils import register_all_modules
     register_all_modules()
     cfg = config_from(args)
     if args.resume is not None:
@@ -50,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(run_tool(main))
+    leave(run_tool(main))

@@ -1,10 +1,11 @@
-"""The error that users are meant to read, and the search for what they may have meant."""
+"""The error that users are meant to read, the end that they ask for, and hints."""
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ['UserError', 'did_you_mean']
+__all__ = ['Interrupted', 'UserError', 'did_you_mean']
 
 
 class UserError(ValueError):
@@ -12,7 +13,36 @@ class UserError(ValueError):
 
     The command line tools print its message without a traceback and exit with status 2. The
     message says what is wrong, where, and how to mend it.
+
+    torch raises the error of a data worker again in the main process, with the printed traceback
+    of the worker as its message; of that only the sentence is kept.
     """
+
+    def __init__(self, message: str = '') -> None:
+        super().__init__(_sentence(str(message), type(self)))
+
+
+def _sentence(message: str, kind: type[UserError]) -> str:
+    """What a worker's error said, from its printed traceback; any other message as it is."""
+    if not message.startswith('Caught ') or '\nOriginal Traceback' not in message:
+        return message
+    # The name of an error stands at the start of its line; lines of code are indented.
+    _, found, said = message.rpartition(f'\n{kind.__module__}.{kind.__qualname__}: ')
+    return said.strip() if found else message
+
+
+class Interrupted(Exception):
+    """A training was asked to stop and did, after writing a checkpoint.
+
+    Attributes:
+        signum: The signal that asked.
+        checkpoint: Where the run can be resumed from; None without a checkpoint hook.
+    """
+
+    def __init__(self, *, signum: int, checkpoint: str | None) -> None:
+        super().__init__(f'stopped by {signal.Signals(signum).name}')
+        self.signum = signum
+        self.checkpoint = checkpoint
 
 
 def did_you_mean(word: str, choices: Iterable[str], *, count: int = 3) -> str:

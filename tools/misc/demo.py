@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import sys
 import time
 from pathlib import Path
 
 from mmengine.config import Config
 
 from unimask.checkpoints.checkpoint import atomic_write_text, latest_checkpoint
-from unimask.cli import run_tool
+from unimask.cli import leave, run_tool
 from unimask.datasets.shapes import make_shapes
 from unimask.engine import Runner, peak_memory_mb
 from unimask.preflight import load_config, prepare_config
@@ -112,4 +111,4 @@ def _summary(scores: dict[str, float], seconds: dict[str, float], iters: int) ->
 
 
 if __name__ == '__main__':
-    sys.exit(run_tool(main, resume=''))
+    leave(run_tool(main, resume=''))

@@ -2,14 +2,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from mmengine.config import DictAction
-
-from unimask.apis import Inferencer
-from unimask.cli import run_tool
-from unimask.preflight import load_config
-from unimask.utils import register_all_modules
+from unimask.cli import ConfigOptions, leave, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,7 +16,7 @@ def parse_args() -> argparse.Namespace:
                         help='folder for pictures and predictions.json (default: %(default)s)')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
     parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={},
                         metavar='KEY=VALUE', help='change keys of the config')
     parser.add_argument('--trust-checkpoint', action='store_true',
                         help='read checkpoints that can run code; only for files you trust')
@@ -32,6 +26,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Predict."""
     args = parse_args()
+    from unimask.apis import Inferencer
+    from unimask.preflight import load_config
+    from unimask.utils import register_all_modules
     register_all_modules()
     inferencer = Inferencer(
         load_config(args.config, args.cfg_options), args.checkpoint, device=args.device,
@@ -41,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(run_tool(main))
+    leave(run_tool(main))

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 from unimask.engine.hooks.checkpoint import CheckpointHook
 from unimask.engine.hooks.finite_loss import FiniteLossHook, NonFiniteLossError
-from unimask.engine.hooks.interrupt import Interrupted, InterruptHook
+from unimask.engine.hooks.interrupt import InterruptHook
 from unimask.engine.hooks.picture import PictureHook
 from unimask.engine.hooks.reproducible import ReproducibleHook
+from unimask.errors import Interrupted
 
 __all__ = ['CheckpointHook', 'FiniteLossHook', 'InterruptHook', 'Interrupted',
            'NonFiniteLossError', 'PictureHook', 'ReproducibleHook']

@@ -12,25 +12,12 @@ from mmengine.runner import Runner
 
 from unimask.engine.hooks.checkpoint import CheckpointHook
 from unimask.engine.hooks.reproducible import ReproducibleHook
+from unimask.errors import Interrupted
 from unimask.registry import HOOKS
 
-__all__ = ['InterruptHook', 'Interrupted']
+__all__ = ['InterruptHook']
 
 _EVERY = 10  # iterations between two agreements of several processes
-
-
-class Interrupted(Exception):
-    """A training was asked to stop and did, after writing a checkpoint.
-
-    Attributes:
-        signum: The signal that asked.
-        checkpoint: Where the run can be resumed from; None without a checkpoint hook.
-    """
-
-    def __init__(self, *, signum: int, checkpoint: str | None) -> None:
-        super().__init__(f'stopped by {signal.Signals(signum).name}')
-        self.signum = signum
-        self.checkpoint = checkpoint
 
 
 @HOOKS.register_module()
