@@ -3,12 +3,13 @@
 import pytest
 
 from unimask.datasets.files import check_file, check_files, check_folder
+from unimask.errors import UserError
 
 
 def test_many_missing(tmp_path):
     (tmp_path / 'there').touch()
     paths = [str(tmp_path / name) for name in ('there', 'a', 'b', 'c', 'd', 'e')]
-    with pytest.raises(FileNotFoundError, match='Set: list names .* and 2 more') as error:
+    with pytest.raises(UserError, match='Set: list names .* and 2 more') as error:
         check_files(paths, owner='Set', source='list')
     assert 'there,' not in str(error.value)
     check_files(paths[:1], owner='Set', source='list')

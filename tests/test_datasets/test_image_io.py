@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from unimask.datasets.transforms.io import read_image, read_index_map, read_segment_ids
+from unimask.errors import UserError
 
 RGB = np.random.RandomState(0).randint(0, 256, (5, 7, 3), np.uint8)
 GREY = RGB[..., 0]
@@ -63,15 +64,15 @@ def test_truncated_and_unreadable(tmp_path, suffix):
     Image.fromarray(RGB.repeat(20, 0).repeat(20, 1)).save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:len(whole) // 2])
-    with pytest.raises(OSError, match=rf'a\.{suffix} cannot be read.*Replace'):
+    with pytest.raises(UserError, match=rf'a\.{suffix} cannot be read.*Replace'):
         read_image(str(path))
     path.write_bytes(b'no picture')
     for read in (read_image, read_index_map, read_segment_ids):
-        with pytest.raises(OSError, match=rf'a\.{suffix} cannot be read'):
+        with pytest.raises(UserError, match=rf'a\.{suffix} cannot be read'):
             read(str(path))
     path.unlink()
     for read in (read_image, read_index_map, read_segment_ids):
-        with pytest.raises(FileNotFoundError, match=rf'a\.{suffix} is not there'):
+        with pytest.raises(UserError, match=rf'a\.{suffix} is not there'):
             read(str(path))
 
 
@@ -84,7 +85,7 @@ def test_index_map_of_a_palette_is_not_coloured(tmp_path):
 
 def test_index_map_with_colours(tmp_path):
     Image.fromarray(RGB).save(tmp_path / 'a.png')
-    with pytest.raises(ValueError, match=r'a\.png has 3 channels'):
+    with pytest.raises(UserError, match=r'a\.png has 3 channels'):
         read_index_map(str(tmp_path / 'a.png'))
 
 

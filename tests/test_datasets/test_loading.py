@@ -22,6 +22,7 @@ from unimask.datasets.transforms import (
     loading,
 )
 from unimask.datasets.transforms.io import read_segment_ids
+from unimask.errors import UserError
 
 LOAD = [dict(type='LoadImage'), dict(type='LoadPanopticMap')]
 
@@ -88,30 +89,30 @@ def test_stray_ids_become_void_with_one_warning(tmp_path, monkeypatch, recwarn):
 def test_png_of_another_image(tmp_path):
     dataset = PanopticDataset(**write_panoptic(tmp_path), pipeline=LOAD)
     write_ids(tmp_path / 'seg/1.png', np.full((6, 8), 31))
-    with pytest.raises(ValueError, match=r'seg/1\.png.*different images'):
+    with pytest.raises(UserError, match=r'seg/1\.png.*different images'):
         dataset[0]
     write_ids(tmp_path / 'seg/1.png', id_map()[:, :5])
-    with pytest.raises(ValueError, match=r'seg/1\.png is \(6, 5\).*img/1\.png is \(6, 8\)'):
+    with pytest.raises(UserError, match=r'seg/1\.png is \(6, 5\).*img/1\.png is \(6, 8\)'):
         dataset[0]
 
 
 def test_segments_without_crowd_flags():
     segments = [dict(id=1, category=0, is_thing=True)]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UserError):
         LoadPanopticMap()(dict(seg_map_path='nowhere.png', segments_info=segments))
 
 
 def test_mmdet_panoptic_dataset_is_refused(tmp_path):
     write_ids(tmp_path / 'a.png', id_map())
     segments = [dict(id=5, category=0, is_thing=True)]
-    with pytest.raises(ValueError, match='PanopticDataset'):
+    with pytest.raises(UserError, match='PanopticDataset'):
         LoadPanopticMap()(dict(seg_map_path=str(tmp_path / 'a.png'), segments_info=segments))
 
 
 def test_image_of_another_size(tmp_path):
     dataset = PanopticDataset(**write_panoptic(tmp_path), pipeline=LOAD)
     write_image(tmp_path / 'img/1.png', 9, 8)
-    with pytest.raises(ValueError, match=r'img/1\.png is \(9, 8\).*\(6, 8\)'):
+    with pytest.raises(UserError, match=r'img/1\.png is \(9, 8\).*\(6, 8\)'):
         dataset[0]
 
 
@@ -137,7 +138,7 @@ def test_reduce_zero_label(tmp_path):
     loaded = _semantic(tmp_path, values, LoadSemanticMap(), reduce_zero_label=True,
                        num_classes=150)
     assert loaded['gt_seg_map'].tolist() == [[255, 0, 149, 255]]
-    with pytest.raises(ValueError, match=r'labels\.png has the values \[151\]'):
+    with pytest.raises(UserError, match=r'labels\.png has the values \[151\]'):
         _semantic(tmp_path, np.array([[151]], np.uint8), LoadSemanticMap(),
                   reduce_zero_label=True, num_classes=150)
 

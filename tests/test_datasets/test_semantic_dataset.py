@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_data import write_semantic
+from tiny_data import write_image, write_semantic
 
 from unimask.datasets import (
     ADE20KSemanticDataset,
     CamVidDataset,
     MapillarySemanticDataset,
     SemanticDataset,
+    transforms,
 )
+from unimask.errors import UserError
 from unimask.registry import DATASETS
 
 METAINFO = dict(classes=('a', 'b', 'c'))
@@ -27,23 +29,21 @@ def test_items(tmp_path):
 def test_label_outside_the_classes_names_file_and_value(tmp_path):
     labels = LABELS.copy()
     labels[2, 0] = 7
-    dataset = SemanticDataset(
-        **write_semantic(tmp_path, labels), metainfo=METAINFO, pipeline=PIPELINE)
-    with pytest.raises(ValueError, match=r'seg/a\.png has the values \[7\].*3 classes'):
-        dataset[0]
+    with pytest.raises(UserError, match=r'seg/a\.png has the values \[7\].*3 classes'):
+        SemanticDataset(**write_semantic(tmp_path, labels), metainfo=METAINFO, pipeline=PIPELINE)
 
 
 def test_missing_files(tmp_path):
     options = write_semantic(tmp_path, LABELS)
-    with pytest.raises(FileNotFoundError, match=r'nowhere.*`data_prefix\.seg_map_path`'):
+    with pytest.raises(UserError, match=r'nowhere.*`data_prefix\.seg_map_path`'):
         SemanticDataset(**options | dict(data_prefix=dict(img_path='img', seg_map_path='nowhere')),
                         metainfo=METAINFO)
-    with pytest.raises(FileNotFoundError, match=r'list\.txt.*`ann_file`'):
+    with pytest.raises(UserError, match=r'list\.txt.*`ann_file`'):
         SemanticDataset(**options, ann_file='list.txt', metainfo=METAINFO)
     Image.new('RGB', (2, 3)).save(tmp_path / 'img/b.jpg')
-    with pytest.raises(FileNotFoundError, match=r'seg/b\.png'):
+    with pytest.raises(UserError, match=r'seg/b\.png'):
         SemanticDataset(**options, metainfo=METAINFO)
-    with pytest.raises(FileNotFoundError, match=r'no images \*\.tif'):
+    with pytest.raises(UserError, match=r'no images \*\.tif'):
         SemanticDataset(**options, img_suffix='.tif', metainfo=METAINFO)
 
 
@@ -53,9 +53,8 @@ def test_mapillary_ignores_unlabelled(tmp_path):
     dataset = MapillarySemanticDataset(**write_semantic(tmp_path, labels), pipeline=pipeline)
     assert dataset[0]['gt_seg_map'].tolist() == [[0, 64], [255, 255]]
     assert len(dataset.metainfo['classes']) == 65
-    strict = MapillarySemanticDataset(**write_semantic(tmp_path, labels), pipeline=PIPELINE)
-    with pytest.raises(ValueError, match='65'):
-        strict[0]
+    with pytest.raises(UserError, match=r'values \[65\]'):
+        MapillarySemanticDataset(**write_semantic(tmp_path, labels), pipeline=PIPELINE)
 
 
 def test_ade20k_counts_from_one(shared_data, tmp_path):
@@ -84,3 +83,77 @@ def test_camvid(shared_data):
 def test_names_are_registered():
     for name in ('SemanticDataset', 'CamVidDataset', 'PennFudanDataset', 'PanopticDataset'):
         assert DATASETS.get(name).__module__.startswith('unimask.')
+
+
+def _more_images(root, *names: str) -> None:
+    for name in names:
+        Image.new('RGB', (2, 3)).save(root / f'img/{name}')
+        Image.fromarray(LABELS).save((root / f'seg/{name}').with_suffix('.png'))
+
+
+def test_other_spellings_of_the_suffix_are_used(tmp_path, notes):
+    options = write_semantic(tmp_path, LABELS)
+    _more_images(tmp_path, 'b.jpeg', 'c.JPG')
+    dataset = SemanticDataset(**options, metainfo=METAINFO, pipeline=PIPELINE)
+    assert [dataset[i]['img_id'] for i in range(len(dataset))] == ['a', 'b', 'c']
+    assert [dataset[i]['seg_map_path'][-5:] for i in range(3)] == ['a.png', 'b.png', 'c.png']
+    assert notes.warnings == ''
+
+
+def test_pictures_with_another_suffix_are_named(tmp_path, notes):
+    options = write_semantic(tmp_path, LABELS)
+    _more_images(tmp_path, 'b.png', 'c.bmp')
+    assert len(SemanticDataset(**options, metainfo=METAINFO)) == 1
+    assert '2 pictures of' in notes.warnings
+    assert '(key `img_suffix`): b.png, c.bmp. 1 are used' in notes.warnings
+
+
+def test_no_picture_with_the_suffix(tmp_path):
+    options = write_semantic(tmp_path, LABELS)
+    with pytest.raises(UserError, match=r'no images \*\.png, but 1 other pictures \(a\.jpg\)'):
+        SemanticDataset(**options, img_suffix='.png', metainfo=METAINFO)
+
+
+def test_label_maps_beside_the_images_are_no_images(tmp_path, notes):
+    write_image(tmp_path / 'a.jpg', 3, 2)
+    Image.fromarray(LABELS).save(tmp_path / 'a.png')
+    (tmp_path / 'deep').mkdir()
+    Image.fromarray(LABELS).save(tmp_path / 'deep/a.png')
+    for maps in ('', 'deep'):
+        dataset = SemanticDataset(
+            data_root=str(tmp_path), metainfo=METAINFO,
+            data_prefix=dict(img_path='', seg_map_path=maps))
+        assert len(dataset) == 1
+    assert notes.warnings.count('not used') == 1  # a.png, where maps are in `deep`
+
+
+def test_list_of_images_keeps_its_order(tmp_path):
+    options = write_semantic(tmp_path, LABELS)
+    _more_images(tmp_path, 'b.jpg')
+    (tmp_path / 'list.txt').write_text('b\n\na\n')
+    dataset = SemanticDataset(**options, ann_file='list.txt', metainfo=METAINFO)
+    assert [dataset[i]['img_id'] for i in range(len(dataset))] == ['b', 'a']
+    (tmp_path / 'list.txt').write_text('\n')
+    with pytest.raises(UserError, match=r'list\.txt.*is empty'):
+        SemanticDataset(**options, ann_file='list.txt', metainfo=METAINFO)
+
+
+def test_folders_that_are_not_stated(tmp_path):
+    options = write_semantic(tmp_path, LABELS) | dict(data_prefix=dict(img='img', seg='seg'))
+    with pytest.raises(UserError, match=r"`data_prefix` has no \['img_path'\]"):
+        SemanticDataset(**options, metainfo=METAINFO)
+
+
+def test_components_say_of_themselves_what_others_need_to_know():
+    """Where data come from, and which steps of a pipeline need annotation."""
+    for name, part in (('CamVidDataset', 'camvid.py'), ('CocoPanopticDataset', 'cocodataset.org'),
+                       ('ADE20KInstanceDataset', 'ade20k_things.py'),
+                       ('ShapesSemanticDataset', 'make_shapes.py'),
+                       ('CityscapesSemanticDataset', 'cityscapes.py'),
+                       ('MapillaryPanopticDataset', 'mapillary.com'),
+                       ('PennFudanDataset', 'pennfudan.py')):
+        assert part in DATASETS.get(name).SOURCE
+    assert not SemanticDataset.SOURCE and not DATASETS.get('InstanceDataset').SOURCE
+    readers = {name for name in transforms.__all__
+               if getattr(getattr(transforms, name), 'reads_annotation', False)}
+    assert readers == {'LoadInstances', 'LoadPanopticMap', 'LoadSemanticMap'}

@@ -48,7 +48,7 @@ def panoptic_content() -> dict:
     images = [dict(id=i, file_name=f'{i}.png', height=6, width=8) for i in (1, 2)]
     annotations = [dict(image_id=1, file_name='1.png', segments_info=copy.deepcopy(SEGMENTS)),
                    dict(image_id=2, file_name='2.png', segments_info=[])]
-    return dict(images=images, annotations=annotations, categories=CATEGORIES)
+    return dict(images=images, annotations=annotations, categories=copy.deepcopy(CATEGORIES))
 
 
 def write_panoptic(root: Path, content: dict | None = None) -> dict:
@@ -71,7 +71,7 @@ def instance_content() -> dict:
              **shared),
         dict(id=3, category_id=3, segmentation=dict(size=[6, 8], counts=[42, 6]), iscrowd=1,
              **shared)]
-    categories = [c for c in CATEGORIES if c['isthing']]
+    categories = [copy.deepcopy(c) for c in CATEGORIES if c['isthing']]
     return dict(images=images, annotations=annotations, categories=categories)
 
 

@@ -1,19 +1,22 @@
 """What datasets in COCO's JSON formats have in common."""
 from __future__ import annotations
 
-import json
 import os.path as osp
-import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mmdet.datasets import BaseDetDataset
 
-from unimask.datasets.files import check_file, check_files
+from unimask.datasets.classes import ChecksClasses
+from unimask.datasets.coco_reading import CocoFile, Place, read_coco
+from unimask.datasets.files import check_files, check_prefixes
+from unimask.datasets.reporting import say, some, warn
+from unimask.errors import UserError, did_you_mean
 
 __all__ = ['CocoFormatDataset']
 
 
-class CocoFormatDataset(BaseDetDataset):
+class CocoFormatDataset(ChecksClasses, BaseDetDataset):
     """Base of the datasets whose annotation is one JSON file in a COCO format.
 
     Labels are indices into ``metainfo['classes']``. Categories of the file are matched by name
@@ -22,18 +25,21 @@ class CocoFormatDataset(BaseDetDataset):
     that a configured ``metainfo`` leaves out are not used.
 
     Raises:
-        FileNotFoundError: If the annotation file or a file that it names is missing.
-        ValueError: If the annotation file contradicts itself or the classes.
+        UserError: If the annotation file or a file that it names is missing, or if it contradicts
+            itself or the classes.
     """
 
     # Category id of the first class, in data sets whose categories are numbered like the classes.
     FIRST_CATEGORY_ID: int | None = None
+    PREFIXES: tuple[str, ...] = ('img',)
+    OBJECTS = 'objects'  # what the log calls them
+    SOURCE = ''  # where the data come from; told when they are missing
 
     @property
     def metainfo(self) -> dict:
         """Classes, thing classes and palette; read from the file where they are not stated."""
-        if not self._metainfo.get('classes'):
-            self._metainfo.update(metainfo_of(self._read()['categories'], self.ann_file))
+        if self._lacks_metainfo():
+            self._complete_metainfo(self._read())
         return super().metainfo
 
     def load_data_list(self) -> list[dict]:
@@ -43,35 +49,35 @@ class CocoFormatDataset(BaseDetDataset):
             One dict per image: ``img_path``, ``img_id``, ``height``, ``width`` and what the
             subclass adds.
         """
-        content = self._read()
-        labels = self._labels_by_category(content['categories'])
-        images = {image['id']: image for image in content['images']}
-        if not images:
-            raise ValueError(f'{self._name}: {self.ann_file} lists no images.')
-        items = self._parse(content, images, labels)
+        check_prefixes(self.data_prefix, self.PREFIXES, owner=self._name)
+        file = self._read()
+        if self._lacks_metainfo():
+            self._complete_metainfo(file)
+        items = self._parse(file, self._labels_by_category(file.categories))
         check_files([item['img_path'] for item in items], owner=self._name, source=self.ann_file)
         return items
 
     def filter_data(self) -> list[dict]:
         """Leave out images without objects, if ``filter_cfg=dict(filter_empty_gt=True)``."""
-        unknown = set(self.filter_cfg or ()) - {'filter_empty_gt'}
+        unknown = sorted(set(self.filter_cfg or ()) - {'filter_empty_gt'})
         if unknown:
-            raise ValueError(
-                f'{self._name}: filter_cfg knows `filter_empty_gt` only, not {sorted(unknown)}.')
-        if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
-            return self.data_list
-        kept = [item for item in self.data_list
-                if any(not instance['ignore_flag'] for instance in item['instances'])]
+            raise UserError(
+                f'{self._name}: filter_cfg knows `filter_empty_gt` only, not {unknown}.'
+                f'{did_you_mean(unknown[0], ["filter_empty_gt"])}')
+        kept = self.data_list
+        if not self.test_mode and (self.filter_cfg or {}).get('filter_empty_gt', False):
+            kept = [item for item in self.data_list if _objects(item)]
         if not kept:
-            raise ValueError(f'{self._name}: no image of {self.ann_file} has an object of the '
-                             f'classes {self.metainfo["classes"]}.')
+            raise UserError(f'{self._name}: no image of {self.ann_file} has an object of the '
+                            f'classes {some(self.metainfo["classes"])}.')
+        self._report(kept)
         return kept
 
     def image_path(self, image: Mapping) -> str:
         """Path of an image, given its entry in ``images``."""
         return osp.join(self.data_prefix['img'], image['file_name'])
 
-    def _parse(self, content: Mapping, images: Mapping, labels: Mapping) -> list[dict]:
+    def _parse(self, file: CocoFile, labels: Mapping) -> list[dict]:
         raise NotImplementedError
 
     def _image_item(self, image: Mapping) -> dict:
@@ -85,27 +91,25 @@ class CocoFormatDataset(BaseDetDataset):
     @property
     def _has_own_classes(self) -> bool:
         """Whether the classes are those of the type, not some that a config chose."""
-        return tuple(self.metainfo['classes']) == tuple(self.METAINFO.get('classes', ()))
+        return tuple(self._metainfo['classes']) == tuple(self.METAINFO.get('classes', ()))
 
-    def _read(self) -> dict:
-        check_file(self.ann_file, owner=self._name, key='ann_file')
-        try:
-            with open(self.ann_file, encoding='utf-8') as file:
-                content = json.load(file)
-        except ValueError as error:
-            raise ValueError(f'{self._name}: {self.ann_file} is not a JSON file: {error}') from None
-        missing = [key for key in ('images', 'annotations', 'categories')
-                   if not isinstance(content, dict) or key not in content]
-        if missing:
-            raise ValueError(f'{self._name}: {self.ann_file} has no {missing}; it is no annotation '
-                             'file in COCO format.')
-        return content
+    def _read(self) -> CocoFile:
+        return read_coco(self.ann_file, owner=self._name)
+
+    def _lacks_metainfo(self) -> bool:
+        return not self._metainfo.get('classes')
+
+    def _complete_metainfo(self, file: CocoFile) -> None:
+        """State what the file says of its categories, where the config does not."""
+        if not self._metainfo.get('classes'):
+            self._metainfo.update(metainfo_of(file))
 
     def _labels_by_category(self, categories: Sequence[Mapping]) -> dict[int, int | None]:
         """Label of every category id of the file; None for those that are not used."""
         classes = list(self.metainfo['classes'])
         if self.FIRST_CATEGORY_ID is not None and self._has_own_classes:
-            labels = {c['id']: c['id'] - self.FIRST_CATEGORY_ID for c in categories}
+            labels = {c['id']: c['id'] - self.FIRST_CATEGORY_ID
+                      if isinstance(c['id'], int) else None for c in categories}
         else:
             labels = {c['id']: classes.index(c['name']) if c['name'] in classes else None
                       for c in categories}
@@ -119,7 +123,7 @@ class CocoFormatDataset(BaseDetDataset):
         surplus = [c['name'] for c in categories if self._has_own_classes
                    and labels[c['id']] not in range(len(classes))]
         if lacking or surplus:
-            raise ValueError(
+            raise UserError(
                 f'{self._name}: the categories of {self.ann_file} are not its classes'
                 + (f'; not in the file: {lacking[:5]}' if lacking else '')
                 + (f'; not among the {len(classes)} classes: {surplus[:5]}' if surplus else '')
@@ -135,42 +139,63 @@ class CocoFormatDataset(BaseDetDataset):
                  if 'isthing' in c and labels[c['id']] is not None
                  and bool(c['isthing']) != (classes[labels[c['id']]] in things)]
         if other:
-            warnings.warn(f'{self._name}: {self.ann_file} and the metainfo disagree on whether '
-                          f'{other} are things; the metainfo is used.', stacklevel=2)
+            warn(f'{self._name}: {self.ann_file} and the metainfo disagree on whether '
+                 f'{some(other)} are things; the metainfo is used.')
 
-    def _label(self, annotation: Mapping, labels: Mapping) -> int | None:
-        category = annotation['category_id']
+    def _label(self, category: object, labels: Mapping, place: Place) -> int | None:
         if category not in labels:
-            raise ValueError(
-                f'{self._name}: {self.ann_file} has an annotation with category_id {category} '
-                f'(annotation {annotation.get("id")}), which its `categories` do not list.')
+            raise place.fault(f'category_id {category!r} is not in `categories`. Add the category, '
+                              'or remove the annotation.')
         return labels[category]
 
-    def _image_of(self, annotation: Mapping, images: Mapping) -> Mapping:
-        image = images.get(annotation['image_id'])
-        if image is None:
-            raise ValueError(
-                f'{self._name}: {self.ann_file} has an annotation for image '
-                f'{annotation["image_id"]!r}, which its `images` do not list.')
-        return image
+    def _report(self, kept: Sequence[dict]) -> None:
+        """One line on what there is, and warnings of what is not."""
+        counts = Counter(label for item in self.data_list for label in _objects(item))
+        empty = sum(not _objects(item) for item in self.data_list)
+        left_out = len(self.data_list) - len(kept)
+        use = 'evaluation' if self.test_mode else 'training'
+        say(f'{self._name}, {use}, {self.ann_file}: {len(self.data_list)} images with '
+            f'{counts.total()} {self.OBJECTS}; {empty} images have none'
+            + (', and are left out' if left_out else ''))
+        if not counts:
+            warn(f'{self._name}: {self.ann_file} has no {self.OBJECTS} of the classes '
+                 f'{some(self.metainfo["classes"])} at all: there is nothing to '
+                 f'{"compare with" if self.test_mode else "learn"}. Is it the right file?')
+        elif not self.test_mode:
+            never = [name for i, name in enumerate(self.metainfo['classes']) if i not in counts]
+            if never:
+                warn(f'{self._name}: {self.ann_file} has no {self.OBJECTS} of {len(never)} of the '
+                     f'{len(self.metainfo["classes"])} classes: {some(never)}. They are not '
+                     'learnt; leave them out with metainfo=dict(classes=(...)).')
 
 
-def metainfo_of(categories: Sequence[Mapping], source: str) -> dict:
-    """Metainfo of the categories of a COCO annotation file.
+def _objects(item: Mapping) -> list[int]:
+    """Labels of what an image shows, crowd regions left aside."""
+    return [i['bbox_label'] for i in item['instances'] if not i['ignore_flag']]
 
-    Args:
-        categories: Entries with ``name`` and optionally ``isthing`` and ``color``.
-        source: The file, for the message.
+
+def metainfo_of(file: CocoFile) -> dict:
+    """Metainfo of the categories of an annotation file: ``name``, ``isthing`` and ``color``.
 
     Raises:
-        ValueError: If there are no categories or two have the same name.
+        UserError: If there are no categories or two have the same name.
     """
+    categories = file.categories
     names = tuple(c['name'] for c in categories)
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f'{source} lists no categories, or two of the same name.')
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if not names or twice:
+        raise file.fault(
+            f'`categories` has the name {twice[0]!r} more than once. Merge or rename them, or '
+            'state the classes with metainfo=dict(classes=(...)).' if twice else
+            '`categories` is empty: state the categories in the file.')
     metainfo = dict(classes=names)
     if all('isthing' in c for c in categories):
         metainfo['thing_classes'] = tuple(c['name'] for c in categories if c['isthing'])
-    if all('color' in c for c in categories):
+    if all(_is_colour(c.get('color')) for c in categories):
         metainfo['palette'] = [tuple(c['color']) for c in categories]
     return metainfo
+
+
+def _is_colour(value: object) -> bool:
+    return (isinstance(value, (list, tuple)) and len(value) == 3
+            and all(isinstance(part, (int, float)) for part in value))

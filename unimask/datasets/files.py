@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ['check_file', 'check_files', 'check_folder']
+from unimask.datasets.reporting import some
+from unimask.errors import UserError
+
+__all__ = ['check_file', 'check_files', 'check_folder', 'check_prefixes']
 
 REMEDY = 'Mend the dataset, or point to it with `--cfg-options data_root=/path/to/data`.'
-SHOWN = 3
 
 
 def _is_remote(path: str) -> bool:
@@ -19,20 +21,33 @@ def check_file(path: str, *, owner: str, key: str) -> None:
     """Raise an error that names file and config key, unless the file is there.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        UserError: If there is no such file.
     """
     if not _is_remote(path) and not os.path.isfile(path):
-        raise FileNotFoundError(f'{owner}: the file {path} (key `{key}`) is not there. {REMEDY}')
+        raise UserError(f'{owner}: the file {path} (key `{key}`) is not there. {REMEDY}')
 
 
 def check_folder(path: str, *, owner: str, key: str) -> None:
     """Raise an error that names folder and config key, unless the folder is there.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
+        UserError: If there is no such folder.
     """
     if not _is_remote(path) and not os.path.isdir(path):
-        raise FileNotFoundError(f'{owner}: the folder {path} (key `{key}`) is not there. {REMEDY}')
+        raise UserError(f'{owner}: the folder {path} (key `{key}`) is not there. {REMEDY}')
+
+
+def check_prefixes(prefixes: Mapping[str, str], needed: Sequence[str], *, owner: str) -> None:
+    """Raise an error unless ``data_prefix`` names the folders that a dataset type needs.
+
+    Raises:
+        UserError: With the keys that are missing.
+    """
+    missing = [key for key in needed if key not in prefixes]
+    if missing:
+        raise UserError(
+            f'{owner}: `data_prefix` has no {missing}. It names folders: '
+            f'data_prefix=dict({", ".join(f"{key}=..." for key in needed)}).')
 
 
 def check_files(paths: Iterable[str], *, owner: str, source: str) -> None:
@@ -46,7 +61,7 @@ def check_files(paths: Iterable[str], *, owner: str, source: str) -> None:
         source: What names these files, for the message.
 
     Raises:
-        FileNotFoundError: If a file or its folder is missing.
+        UserError: If a file or its folder is missing.
     """
     names_of = defaultdict(list)
     for path in paths:
@@ -56,10 +71,8 @@ def check_files(paths: Iterable[str], *, owner: str, source: str) -> None:
     missing = [os.path.join(folder, name)
                for folder, names in names_of.items() for name in _missing(folder, names)]
     if missing:
-        more = f' and {len(missing) - SHOWN} more' if len(missing) > SHOWN else ''
-        raise FileNotFoundError(
-            f'{owner}: {source} names files that are not there: '
-            f'{", ".join(missing[:SHOWN])}{more}. {REMEDY}')
+        raise UserError(
+            f'{owner}: {source} names files that are not there: {some(missing)}. {REMEDY}')
 
 
 def _missing(folder: str, names: Sequence[str]) -> list[str]:

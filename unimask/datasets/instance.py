@@ -6,11 +6,16 @@ from collections.abc import Mapping
 
 import mmdet.datasets
 
+from unimask.datasets import sources
 from unimask.datasets.coco_format import CocoFormatDataset
+from unimask.datasets.coco_reading import ID, CocoFile, Place
+from unimask.datasets.outlines import Outlines
 from unimask.registry import DATASETS
 
 __all__ = ['ADE20KInstanceDataset', 'CityscapesInstanceDataset', 'CocoInstanceDataset',
            'InstanceDataset', 'PennFudanDataset']
+
+KEYS = dict(image_id=ID, category_id=ID)
 
 
 @DATASETS.register_module()
@@ -24,44 +29,52 @@ class InstanceDataset(CocoFormatDataset):
 
     METAINFO: dict = {}
 
-    def _parse(self, content: Mapping, images: Mapping, labels: Mapping) -> list[dict]:
-        instances = defaultdict(list)
-        for annotation in content['annotations']:
-            image = self._image_of(annotation, images)
-            instance = self._instance(annotation, image, labels)
+    def _parse(self, file: CocoFile, labels: Mapping) -> list[dict]:
+        _refuse_panoptic(file)
+        instances, outlines = defaultdict(list), Outlines(file)
+        for number, annotation in file.checked(KEYS):
+            instance = self._instance(file.place(number), labels, outlines)
             if instance is not None:
-                instances[image['id']].append(instance)
+                instances[annotation['image_id']].append(instance)
+        outlines.report()
         return [self._image_item(image) | dict(instances=instances[key])
-                for key, image in images.items()]
+                for key, image in file.images.items()]
 
-    def _instance(self, annotation: Mapping, image: Mapping, labels: Mapping) -> dict | None:
+    def _instance(self, place: Place, labels: Mapping, outlines: Outlines) -> dict | None:
         """The instance, or None where it is of an unused class or has no usable outline."""
-        label = self._label(annotation, labels)
-        mask = self._outline(annotation, image)
-        if label is None or annotation.get('ignore', False) or not mask:
+        annotation = place.entry
+        label = self._label(annotation['category_id'], labels, place)
+        if label is None or annotation.get('ignore', False):
             return None
-        x, y, width, height = annotation.get('bbox', (0, 0, 0, 0))
-        return dict(bbox=[x, y, x + width, y + height], bbox_label=label, mask=mask,
-                    ignore_flag=int(annotation.get('iscrowd', 0)))
+        mask = outlines.take(place)
+        if not mask:
+            return None
+        return dict(bbox=_corners(place), bbox_label=label, mask=mask,
+                    ignore_flag=int(bool(annotation.get('iscrowd'))))
 
-    def _outline(self, annotation: Mapping, image: Mapping) -> list | dict | None:
-        shape = annotation.get('segmentation')
-        if isinstance(shape, list):
-            # A polygon needs three corners; COCO's tools skip shorter ones too.
-            return [polygon for polygon in shape if len(polygon) >= 6 and len(polygon) % 2 == 0]
-        if isinstance(shape, dict):
-            size = [image['height'], image['width']]
-            if list(shape['size']) != size:
-                raise ValueError(
-                    f'{self._name}: {self.ann_file}, annotation {annotation.get("id")}: its mask '
-                    f'is {shape["size"]} (height, width), its image {image["file_name"]} {size}.')
-        return shape
+
+def _refuse_panoptic(file: CocoFile) -> None:
+    if file.annotations and isinstance(file.annotations[0], dict) and (
+            'segments_info' in file.annotations[0]):
+        raise file.place(0).fault('it has `segments_info`, so the file is a panoptic annotation. '
+                                  'Use PanopticDataset, or the instance annotation of the data.')
+
+
+def _corners(place: Place) -> list[float]:
+    """The box as x0, y0, x1, y1; zeros where the file has none, as masks are what counts."""
+    box = place.entry.get('bbox') or (0, 0, 0, 0)
+    try:
+        x, y, width, height = box
+        return [x, y, x + width, y + height]
+    except (TypeError, ValueError):
+        raise place.fault(f'`bbox` is {box!r}, not [x, y, width, height].') from None
 
 
 @DATASETS.register_module()
 class CocoInstanceDataset(InstanceDataset):
     """COCO instances: 80 classes."""
 
+    SOURCE = sources.COCO
     METAINFO = mmdet.datasets.CocoDataset.METAINFO
 
 
@@ -69,6 +82,7 @@ class CocoInstanceDataset(InstanceDataset):
 class ADE20KInstanceDataset(InstanceDataset):
     """ADE20K instances: the 100 thing classes, category ids 0 to 99."""
 
+    SOURCE = sources.ADE20K
     METAINFO = mmdet.datasets.ADE20KInstanceDataset.METAINFO
     FIRST_CATEGORY_ID = 0
 
@@ -77,6 +91,7 @@ class ADE20KInstanceDataset(InstanceDataset):
 class CityscapesInstanceDataset(InstanceDataset):
     """Cityscapes instances: 8 classes."""
 
+    SOURCE = sources.CITYSCAPES
     METAINFO = mmdet.datasets.CityscapesDataset.METAINFO
 
 
@@ -84,4 +99,5 @@ class CityscapesInstanceDataset(InstanceDataset):
 class PennFudanDataset(InstanceDataset):
     """Penn-Fudan pedestrians: 170 photos, one class."""
 
+    SOURCE = sources.PENNFUDAN
     METAINFO = dict(classes=('person',), palette=[(220, 20, 60)])

@@ -2,17 +2,23 @@
 from __future__ import annotations
 
 import os.path as osp
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import mmdet.datasets
 import mmseg.datasets
 
+from unimask.datasets import sources
 from unimask.datasets.coco_format import CocoFormatDataset
+from unimask.datasets.coco_reading import ID, CocoFile, Place
 from unimask.datasets.files import check_files
+from unimask.datasets.reporting import some, warn
 from unimask.registry import DATASETS
 
 __all__ = ['ADE20KPanopticDataset', 'CityscapesPanopticDataset', 'CocoPanopticDataset',
            'MapillaryPanopticDataset', 'PanopticDataset']
+
+KEYS = dict(image_id=ID, file_name=str, segments_info=list)
+SEGMENT_KEYS = dict(id=int, category_id=ID)
 
 
 @DATASETS.register_module()
@@ -29,41 +35,95 @@ class PanopticDataset(CocoFormatDataset):
     """
 
     METAINFO: dict = {}
+    PREFIXES = ('img', 'seg')
+    OBJECTS = 'segments'
 
-    def _parse(self, content: Mapping, images: Mapping, labels: Mapping) -> list[dict]:
+    def _lacks_metainfo(self) -> bool:
+        return super()._lacks_metainfo() or 'thing_classes' not in self._metainfo
+
+    def _complete_metainfo(self, file: CocoFile) -> None:
+        """Which of the classes are things the file says, also of classes that a config chose."""
+        super()._complete_metainfo(file)
+        if 'thing_classes' in self._metainfo:
+            return
+        classes = self._metainfo['classes']
+        silent = [c['name'] for c in file.categories
+                  if c['name'] in classes and 'isthing' not in c]
+        if silent:
+            warn(f'{self._name}: {self.ann_file} does not say by `isthing` whether {some(silent)} '
+                 'are things or stuff; they count as things. State it there, or with '
+                 'metainfo=dict(classes=(...), thing_classes=(...)).')
+        stuff = {c['name'] for c in file.categories if not c.get('isthing', 1)}
+        self._metainfo['thing_classes'] = tuple(name for name in classes if name not in stuff)
+
+    def _parse(self, file: CocoFile, labels: Mapping) -> list[dict]:
         things = self._things()
-        items = []
-        for annotation in content['annotations']:
-            if 'segments_info' not in annotation:
-                raise ValueError(f'{self._name}: {self.ann_file} has no `segments_info`; it is no '
-                                 'panoptic annotation. For instances use InstanceDataset.')
-            item = self._image_item(self._image_of(annotation, images))
-            item['seg_map_path'] = osp.join(self.data_prefix['seg'], annotation['file_name'])
-            item['segments_info'] = [
-                self._segment(segment, labels, things) for segment in annotation['segments_info']]
-            item['instances'] = [
-                dict(bbox_label=segment['category'], ignore_flag=int(segment['iscrowd']))
-                for segment in item['segments_info'] if segment['category'] is not None]
-            items.append(item)
-        check_files([item['seg_map_path'] for item in items],
+        items: dict[object, dict] = {}
+        for number, annotation in file.checked(self._keys(file)):
+            place = file.place(number)
+            image = annotation['image_id']
+            if image in items:
+                raise place.fault(f'it is the second annotation of image {image!r}; a panoptic '
+                                  'file has one per image. Remove one of them.')
+            segments = [self._segment(segment, labels, things) for segment in _segments(place)]
+            items[image] = self._image_item(file.images[image]) | dict(
+                seg_map_path=osp.join(self.data_prefix['seg'], annotation['file_name']),
+                segments_info=segments, instances=_as_instances(segments))
+        self._warn_of_unused(file, items)
+        check_files([item['seg_map_path'] for item in items.values()],
                     owner=self._name, source=self.ann_file)
-        return items
+        return list(items.values())
+
+    def _keys(self, file: CocoFile) -> dict:
+        first = file.annotations[0] if file.annotations else None
+        if isinstance(first, dict) and 'segments_info' not in first:
+            raise file.place(0).fault('it has no `segments_info`, so the file is no panoptic '
+                                      'annotation. For instances use InstanceDataset.')
+        return KEYS
+
+    def _warn_of_unused(self, file: CocoFile, items: Mapping) -> None:
+        unused = [image['file_name'] for key, image in file.images.items() if key not in items]
+        if not items:
+            raise file.fault('`annotations` is empty: no image has a panoptic map.')
+        if unused:
+            warn(f'{self._name}: {self.ann_file} has {len(unused)} images without annotation, '
+                 f'which are not used: {some(unused)}. For an image without segments state an '
+                 'empty `segments_info`.')
 
     def _things(self) -> set[int]:
-        classes = self.metainfo['classes']
-        things = self.metainfo.get('thing_classes', classes)
-        return {label for label, name in enumerate(classes) if name in things}
+        things = self.metainfo['thing_classes']
+        return {label for label, name in enumerate(self.metainfo['classes']) if name in things}
 
-    def _segment(self, segment: Mapping, labels: Mapping, things: set[int]) -> dict:
-        label = self._label(segment, labels)
+    def _segment(self, place: Place, labels: Mapping, things: set[int]) -> dict:
+        segment = place.entry
+        label = self._label(segment['category_id'], labels, place)
         return dict(id=segment['id'], category=label, isthing=label in things,
                     iscrowd=bool(segment.get('iscrowd', 0)))
+
+
+def _segments(place: Place) -> Iterator[Place]:
+    """The segments of an annotation, checked."""
+    known = set()
+    for number, segment in enumerate(place.entry['segments_info']):
+        inner = Place(place.file, f'{place}.segments_info[{number}]', segment)
+        inner.check(SEGMENT_KEYS)
+        if segment['id'] in known:
+            raise inner.fault('another segment of this image has the same id. The PNG cannot tell '
+                              'them apart; mend the file.')
+        known.add(segment['id'])
+        yield inner
+
+
+def _as_instances(segments: Sequence[Mapping]) -> list[dict]:
+    return [dict(bbox_label=segment['category'], ignore_flag=int(segment['iscrowd']))
+            for segment in segments if segment['category'] is not None]
 
 
 @DATASETS.register_module()
 class CocoPanopticDataset(PanopticDataset):
     """COCO panoptic: 80 things and 53 stuff classes."""
 
+    SOURCE = sources.COCO
     METAINFO = mmdet.datasets.CocoPanopticDataset.METAINFO
 
 
@@ -78,6 +138,7 @@ class ADE20KPanopticDataset(PanopticDataset):
     Category ids are 0 to 149, as the published preparation script and ours write them.
     """
 
+    SOURCE = sources.ADE20K
     METAINFO = dict(
         classes=ADE20K_CLASSES,
         thing_classes=mmdet.datasets.ADE20KInstanceDataset.METAINFO['classes'],
@@ -92,6 +153,7 @@ class CityscapesPanopticDataset(PanopticDataset):
     The files are those of cityscapesscripts' ``csCreatePanopticImgs --use-train-id``.
     """
 
+    SOURCE = sources.CITYSCAPES
     METAINFO = dict(
         classes=mmseg.datasets.CityscapesDataset.METAINFO['classes'],
         thing_classes=mmdet.datasets.CityscapesDataset.METAINFO['classes'],
@@ -117,6 +179,7 @@ MAPILLARY_THINGS = (
 class MapillaryPanopticDataset(PanopticDataset):
     """Mapillary Vistas v1.2 panoptic: 65 classes, 37 of them things; category ids 1 to 65."""
 
+    SOURCE = sources.MAPILLARY
     METAINFO = dict(
         classes=mmseg.datasets.MapillaryDataset_v1.METAINFO['classes'][:65],
         thing_classes=MAPILLARY_THINGS,

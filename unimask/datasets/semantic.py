@@ -1,47 +1,178 @@
 """Semantic datasets: a PNG of class indices beside every image."""
 from __future__ import annotations
 
+import os.path as osp
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
+import mmengine.fileio
 import mmseg.datasets
 
-from unimask.datasets.files import check_file, check_files, check_folder
+from unimask.datasets import sources
+from unimask.datasets.classes import ChecksClasses
+from unimask.datasets.files import check_file, check_files, check_folder, check_prefixes
+from unimask.datasets.label_survey import LabelSurvey, survey_labels
+from unimask.datasets.reporting import say, some, warn
+from unimask.datasets.transforms.loading import LoadSemanticMap
+from unimask.errors import UserError
 from unimask.registry import DATASETS
 
 __all__ = ['ADE20KSemanticDataset', 'CamVidDataset', 'CityscapesSemanticDataset',
            'MapillarySemanticDataset', 'SemanticDataset']
 
+PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
+# Spellings of the same kind of file.
+SAME = {name: names for names in (('jpg', 'jpeg'), ('tif', 'tiff')) for name in names}
 
-class _CheckedFiles:
-    """Adds to mmseg's datasets: missing files are found at once; the number of classes."""
+
+class _CheckedFiles(ChecksClasses):
+    """Adds to mmseg's datasets: files and labels are looked at before training starts.
+
+    ``metainfo`` may have ``file_labels``, a dict from values in the label maps to labels, for maps
+    whose values are not labels yet: ``{255: 1}`` for masks of 0 and 255.
+    """
+
+    SOURCE = ''  # where the data come from; told when they are missing
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+        loaded = super()._load_metainfo(metainfo)
+        if not loaded.get('classes'):
+            raise UserError(f'{cls.__name__}: the classes are unknown. State them in the order of '
+                            "their labels: metainfo=dict(classes=('background', 'person')).")
+        _check_file_labels(loaded.get('file_labels'), len(loaded['classes']), cls.__name__)
+        return loaded
 
     def load_data_list(self) -> list[dict]:
         """List the images and their label maps.
 
         Returns:
-            What mmseg's dataset lists, and ``img_id`` and ``num_classes``, against which
-            ``LoadSemanticMap`` checks the labels.
+            One dict per image: ``img_path``, ``img_id``, ``seg_map_path`` if there are label maps,
+            and what ``LoadSemanticMap`` needs to know of them.
 
         Raises:
-            FileNotFoundError: If a folder, an image list or a label map is missing.
+            UserError: If a folder, an image list or a label map is missing.
         """
-        owner = type(self).__name__
+        self._check_places()
+        items = [self._item(*names) for names in self._names()]
+        check_files([item[key] for item in items for key in ('img_path', 'seg_map_path')
+                     if key in item], owner=self._name, source=self.data_prefix['img_path'])
+        return items
+
+    def filter_data(self) -> list[dict]:
+        """All items; looks at label maps and says in the log what there is."""
+        loader = next((step for step in self.pipeline.transforms
+                       if isinstance(step, LoadSemanticMap)), None)
+        use = 'evaluation' if self.test_mode else 'training'
+        text = (f'{self._name}, {use}, {self.data_prefix["img_path"]}: {len(self.data_list)} '
+                'images')
+        if loader is None or 'seg_map_path' not in self.data_list[0]:
+            say(text)
+            return self.data_list
+        survey = survey_labels(self.data_list, loader)
+        classes = self.metainfo['classes']
+        say(f'{text}; in {survey.text} there are {len(survey.labels)} of {len(classes)} classes')
+        self._judge(survey)
+        return self.data_list
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _check_places(self) -> None:
+        check_prefixes(self.data_prefix, ('img_path',), owner=self._name)
         for key, folder in self.data_prefix.items():
             if folder is not None:
-                check_folder(folder, owner=owner, key=f'data_prefix.{key}')
+                check_folder(folder, owner=self._name, key=f'data_prefix.{key}')
         if self.ann_file:
-            check_file(self.ann_file, owner=owner, key='ann_file')
-        items = super().load_data_list()
-        if not items:
-            raise FileNotFoundError(
-                f'{owner}: {self.data_prefix["img_path"]} (key `data_prefix.img_path`) has no '
-                f'images *{self.img_suffix}.')
-        check_files([item[key] for item in items for key in ('img_path', 'seg_map_path')
-                     if key in item], owner=owner, source=self.data_prefix['img_path'])
-        num_classes = len(self.metainfo['classes'])
-        for item in items:
-            item.update(img_id=PurePath(item['img_path']).stem, num_classes=num_classes)
-        return items
+            check_file(self.ann_file, owner=self._name, key='ann_file')
+
+    def _item(self, image: str, stem: str) -> dict:
+        item = dict(img_path=osp.join(self.data_prefix['img_path'], image),
+                    img_id=PurePath(image).stem, num_classes=len(self._metainfo['classes']),
+                    label_map=self.label_map, reduce_zero_label=self.reduce_zero_label,
+                    file_labels=self._metainfo.get('file_labels'), seg_fields=[])
+        folder = self.data_prefix.get('seg_map_path')
+        if folder is not None:
+            item['seg_map_path'] = osp.join(folder, stem + self.seg_map_suffix)
+        return item
+
+    def _names(self) -> list[tuple[str, str]]:
+        """Image files below their folder, and the same without suffix."""
+        if self.ann_file:
+            lines = mmengine.list_from_file(self.ann_file, backend_args=self.backend_args)
+            names = [(line.strip() + self.img_suffix, line.strip()) for line in lines
+                     if line.strip()]
+            if not names:
+                raise UserError(f'{self._name}: {self.ann_file} (key `ann_file`) is empty; it '
+                                'lists images, one to a line, without suffix.')
+            return names
+        found = sorted(self._pictures(), key=lambda pair: pair[0])
+        names = [(name, stem) for name, stem in found if stem is not None]
+        self._tell_of_others([name for name, stem in found if stem is None], len(names))
+        return names
+
+    def _pictures(self) -> Iterator[tuple[str, str | None]]:
+        """Pictures in the image folder; their stem is None where the suffix is another one."""
+        folder, maps = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
+        for name in mmengine.fileio.list_dir_or_file(
+                folder, list_dir=False, recursive=True, backend_args=self.backend_args):
+            stem = _stem(name, self.img_suffix)
+            is_map = maps is not None and name.endswith(self.seg_map_suffix) and (
+                osp.normpath(osp.join(folder, name)).startswith(osp.join(osp.normpath(maps), '')))
+            if stem is not None or (name.lower().endswith(PICTURES) and not is_map):
+                yield name, stem
+
+    def _tell_of_others(self, others: list[str], used: int) -> None:
+        folder = self.data_prefix['img_path']
+        if not used:
+            there = (f', but {len(others)} other pictures ({some(others)}). Say how their '
+                     "names end with `img_suffix`, as in img_suffix='.png'." if others else '.')
+            raise UserError(f'{self._name}: {folder} (key `data_prefix.img_path`) has no images '
+                            f'*{self.img_suffix}{there}')
+        if others:
+            warn(f'{self._name}: {len(others)} pictures of {folder} are not used, as their names '
+                 f'do not end in {self.img_suffix} (key `img_suffix`): {some(others)}. '
+                 f'{used} are used. Rename them, or move them elsewhere.')
+
+    def _judge(self, survey: LabelSurvey) -> None:
+        classes = self.metainfo['classes']
+        survey.check_binary(classes, owner=self._name,
+                            excused='file_labels' in self._metainfo)
+        if self.reduce_zero_label:
+            survey.check_shift(len(classes), owner=self._name)
+        if not survey.labels:
+            warn(f'{self._name}: {survey.text} (such as {survey.example}) have no labelled pixel: '
+                 'all are ignored. Are they the right files?')
+            return
+        never = [name for label, name in enumerate(classes) if label not in survey.labels]
+        if never and survey.complete and not self.test_mode:
+            warn(f'{self._name}: {len(never)} of {len(classes)} classes occur in no label map of '
+                 f'{osp.dirname(survey.example)}: {some(never)}. They are not learnt; compare '
+                 'metainfo.classes with the values in the files.')
+
+
+def _stem(name: str, suffix: str) -> str | None:
+    """The name without its suffix, be that spelt .jpg, .JPG or .jpeg; None if it has another."""
+    root, dot, kind = suffix.rpartition('.')
+    for spelling in SAME.get(kind.lower(), (kind,)):
+        ending = f'{root}{dot}{spelling}'
+        if name.lower().endswith(ending.lower()):
+            return name[:len(name) - len(ending)]
+    return None
+
+
+def _check_file_labels(labels: object, count: int, owner: str) -> None:
+    if labels is None:
+        return
+    wrong = not isinstance(labels, Mapping) or [
+        (value, label) for value, label in labels.items()
+        if type(value) is not int or type(label) is not int or value < 0
+        or (label != 255 and label not in range(count))]
+    if wrong:
+        raise UserError(
+            f'{owner}: metainfo.file_labels is {labels!r}. It is a dict from values in the label '
+            f'maps to labels 0 to {count - 1}, or 255 for ignored ones: file_labels={{255: 1}}.')
 
 
 @DATASETS.register_module()
@@ -53,10 +184,14 @@ class SemanticDataset(_CheckedFiles, mmseg.datasets.BaseSegDataset):
 class ADE20KSemanticDataset(_CheckedFiles, mmseg.datasets.ADE20KDataset):
     """ADE20K scene parsing: 150 classes; the files count from 1, 0 = unlabelled."""
 
+    SOURCE = sources.ADE20K
+
 
 @DATASETS.register_module()
 class CityscapesSemanticDataset(_CheckedFiles, mmseg.datasets.CityscapesDataset):
     """Cityscapes: 19 classes, label maps with train ids."""
+
+    SOURCE = sources.CITYSCAPES
 
 
 @DATASETS.register_module()
@@ -66,6 +201,7 @@ class MapillarySemanticDataset(_CheckedFiles, mmseg.datasets.MapillaryDataset_v1
     Index 65 of the files, *unlabelled*, is to be ignored: ``LoadSemanticMap(void_labels=(65,))``.
     """
 
+    SOURCE = sources.MAPILLARY
     METAINFO = dict(
         classes=mmseg.datasets.MapillaryDataset_v1.METAINFO['classes'][:65],
         palette=mmseg.datasets.MapillaryDataset_v1.METAINFO['palette'][:65])
@@ -75,6 +211,7 @@ class MapillarySemanticDataset(_CheckedFiles, mmseg.datasets.MapillaryDataset_v1
 class CamVidDataset(SemanticDataset):
     """CamVid road scenes with the 11 classes of the SegNet version; 255 = unlabelled."""
 
+    SOURCE = sources.CAMVID
     METAINFO = dict(
         classes=('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign symbol', 'fence',
                  'car', 'pedestrian', 'bicyclist'),

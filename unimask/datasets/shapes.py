@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
+from unimask.datasets import sources
 from unimask.datasets.instance import InstanceDataset
 from unimask.datasets.panoptic import PanopticDataset
 from unimask.datasets.semantic import SemanticDataset
@@ -53,6 +54,7 @@ PALETTE = [(230, 70, 70), (70, 120, 240), (240, 200, 50), (200, 80, 220), (250, 
 class ShapesDataset(PanopticDataset):
     """Shapes with panoptic annotation: things and stuff."""
 
+    SOURCE = sources.SHAPES
     METAINFO = dict(classes=CLASSES, thing_classes=THINGS, stuff_classes=STUFF, palette=PALETTE)
 
 
@@ -60,6 +62,7 @@ class ShapesDataset(PanopticDataset):
 class ShapesInstanceDataset(InstanceDataset):
     """Shapes with instance annotation: things only."""
 
+    SOURCE = sources.SHAPES
     METAINFO = dict(classes=THINGS, thing_classes=THINGS, palette=PALETTE[:len(THINGS)])
 
 
@@ -67,6 +70,7 @@ class ShapesInstanceDataset(InstanceDataset):
 class ShapesSemanticDataset(SemanticDataset):
     """Shapes with semantic annotation: a class per pixel, of things and stuff."""
 
+    SOURCE = sources.SHAPES
     METAINFO = dict(classes=CLASSES, thing_classes=(), palette=PALETTE)
 
 

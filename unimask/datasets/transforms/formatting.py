@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
+from unimask.errors import UserError
 from unimask.registry import TRANSFORMS
 
 __all__ = ['PackSegInputs']
@@ -41,7 +42,7 @@ class PackSegInputs(BaseTransform):
 
     def __init__(self, *, derive: Sequence[str] = (), drop_empty: bool = False) -> None:
         if set(derive) - set(DERIVED):
-            raise ValueError(f'PackSegInputs: `derive` may name {DERIVED}, not {tuple(derive)}.')
+            raise UserError(f'PackSegInputs: `derive` may name {DERIVED}, not {tuple(derive)}.')
         self.derive = tuple(derive)
         self.drop_empty = drop_empty
 

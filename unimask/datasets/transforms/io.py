@@ -7,6 +7,8 @@ import numpy as np
 from mmengine.fileio import get
 from PIL import Image, ImageOps
 
+from unimask.errors import UserError
+
 __all__ = ['read_image', 'read_index_map', 'read_segment_ids']
 
 DEEP_MODES = ('I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
@@ -26,8 +28,7 @@ def read_image(path: str, *, upright: bool = True) -> np.ndarray:
         Array (h, w, 3) uint8, BGR.
 
     Raises:
-        FileNotFoundError: If the file is missing.
-        OSError: If it cannot be decoded or is truncated.
+        UserError: If the file is missing, cannot be decoded or is truncated.
     """
     image = _open(path, 'image')
     if upright:
@@ -46,14 +47,12 @@ def read_index_map(path: str) -> np.ndarray:
         Array (h, w), uint8 or int32.
 
     Raises:
-        FileNotFoundError: If the file is missing.
-        OSError: If it cannot be decoded.
-        ValueError: If it has colour channels.
+        UserError: If the file is missing, cannot be decoded, or has colour channels.
     """
     image = _open(path, 'label map')
     values = np.asarray(image)
     if values.ndim != 2:
-        raise ValueError(
+        raise UserError(
             f'The label map {path} has {values.shape[-1]} channels ({image.mode}); it must have '
             'one, whose values are class indices.')
     return values if values.dtype == np.uint8 else values.astype(np.int32)
@@ -66,8 +65,7 @@ def read_segment_ids(path: str) -> np.ndarray:
         Array (h, w) int32.
 
     Raises:
-        FileNotFoundError: If the file is missing.
-        OSError: If it cannot be decoded.
+        UserError: If the file is missing or cannot be decoded.
     """
     image = _open(path, 'panoptic map')
     if image.mode in ('L', *DEEP_MODES):
@@ -81,8 +79,8 @@ def _open(path: str, what: str) -> Image.Image:
         image = Image.open(io.BytesIO(get(path)))
         image.load()
     except FileNotFoundError:
-        raise FileNotFoundError(f'The {what} {path} is not there.') from None
+        raise UserError(f'The {what} {path} is not there.') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(f'The {what} {path} cannot be read ({error}). Replace the file, or remove '
-                      'it from the data set.') from error
+        raise UserError(f'The {what} {path} cannot be read ({error}). Replace the file, or remove '
+                        'it from the data set.') from error
     return image

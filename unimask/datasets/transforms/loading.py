@@ -2,16 +2,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from unimask.datasets.transforms.instance_shapes import InstanceShapes
 from unimask.datasets.transforms.io import read_image, read_index_map, read_segment_ids
+from unimask.errors import UserError
 from unimask.registry import TRANSFORMS
 
 __all__ = ['LoadImage', 'LoadInstances', 'LoadPanopticMap', 'LoadSemanticMap']
+
+MAX_LABEL = 65535
 
 _reported: list[str] = []  # maps with stray ids that this process has warned of
 
@@ -30,9 +33,8 @@ class LoadImage(BaseTransform):
         """Read the image.
 
         Raises:
-            FileNotFoundError: If the file is missing.
-            OSError: If it cannot be decoded.
-            ValueError: If its size is not the one in the annotation.
+            UserError: If the file is missing, cannot be decoded, or its size is not the one in the
+                annotation.
         """
         path = results['img_path']
         stated = results.get('height'), results.get('width')
@@ -40,7 +42,7 @@ class LoadImage(BaseTransform):
         if None not in stated and image.shape[:2] != stated:
             image = read_image(path, upright=False)
             if image.shape[:2] != stated:
-                raise ValueError(f'The image {path} is {image.shape[:2]} (height, width), but its '
+                raise UserError(f'The image {path} is {image.shape[:2]} (height, width), but its '
                                  f'annotation says {stated}.')
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
@@ -56,20 +58,21 @@ class LoadPanopticMap(BaseTransform):
     become void. Geometric transforms then move one map, however many segments there are.
     """
 
+    reads_annotation = True
+
     def transform(self, results: dict) -> dict:
         """Read the map.
 
         Raises:
-            FileNotFoundError: If the file is missing.
-            OSError: If it cannot be decoded.
-            ValueError: If it does not belong to the image or to its annotation.
+            UserError: If the file is missing, cannot be decoded, or does not belong to the image
+                or to its annotation.
         """
         path = results['seg_map_path']
         ids = read_segment_ids(path)
         _check_shape(ids, results, path)
         segments = results['segments_info']
         if segments and 'iscrowd' not in segments[0]:
-            raise ValueError('LoadPanopticMap needs to know the crowd regions; use PanopticDataset '
+            raise UserError('LoadPanopticMap needs to know the crowd regions; use PanopticDataset '
                              'or a class derived from it in place of mmdet.CocoPanopticDataset.')
         results['gt_seg_map'] = _renumber(ids, [segment['id'] for segment in segments], path)
         used = np.array([False] + [segment['category'] is not None for segment in segments])
@@ -100,7 +103,7 @@ def _report_stray(stray: list[int], alien: bool, path: str) -> None:
     message = (f'The panoptic map {path} has segment ids {stray[:5]} that its JSON entry does not '
                'list')
     if alien:
-        raise ValueError(f'{message}, and none that it lists: PNG and JSON are of different '
+        raise UserError(f'{message}, and none that it lists: PNG and JSON are of different '
                          'images.')
     if not _reported:
         _reported.append(path)
@@ -111,8 +114,9 @@ def _report_stray(stray: list[int], alien: bool, path: str) -> None:
 class LoadSemanticMap(BaseTransform):
     """Read the index map ``seg_map_path``.
 
-    In this order: ``reduce_zero_label`` (a key that mmseg's datasets set: 0 becomes ignored, the
-    others move down by one), ``void_labels``, the dataset's ``label_map``.
+    In this order: the dataset's ``file_labels`` (labels of values in the file),
+    ``reduce_zero_label`` (a key that mmseg's datasets set: 0 becomes ignored, the others move down
+    by one), ``void_labels``, the dataset's ``label_map``.
 
     Adds ``gt_seg_map`` (h, w), uint8 or int32, and ``ignore_index``.
 
@@ -120,6 +124,8 @@ class LoadSemanticMap(BaseTransform):
         ignore_index: Label of the pixels that do not count, in the file and afterwards.
         void_labels: Further labels in the file that do not count.
     """
+
+    reads_annotation = True
 
     def __init__(self, *, ignore_index: int = 255, void_labels: Sequence[int] = ()) -> None:
         self.ignore_index = ignore_index
@@ -129,46 +135,65 @@ class LoadSemanticMap(BaseTransform):
         """Read the map.
 
         Raises:
-            FileNotFoundError: If the file is missing.
-            OSError: If it cannot be decoded.
-            ValueError: If it does not belong to the image, or has a label outside the classes.
+            UserError: If the file is missing, cannot be decoded, does not belong to the image, or
+                has a label outside the classes.
         """
-        path = results['seg_map_path']
-        raw = read_index_map(path)
-        _check_shape(raw, results, path)
-        table = self._table(int(raw.max(initial=0)), results)
-        labels = table[raw]
-        self._check_labels(raw, labels, results, path)
-        small = raw.dtype == np.uint8 and self.ignore_index < 256
-        results['gt_seg_map'] = labels.astype(np.uint8 if small else np.int32)
+        _, labels = self.read(results)
+        _check_shape(labels, results, results['seg_map_path'])
+        results['gt_seg_map'] = labels
         results['ignore_index'] = self.ignore_index
         return results
 
-    def _table(self, highest: int, results: dict) -> np.ndarray:
+    def read(self, item: Mapping) -> tuple[np.ndarray, np.ndarray]:
+        """Values (h, w) in the file of an item, and the labels (h, w) that they stand for.
+
+        Raises:
+            UserError: As ``transform``.
+        """
+        path = item['seg_map_path']
+        raw = read_index_map(path)
+        low, high = int(raw.min(initial=0)), int(raw.max(initial=0))
+        if low < 0 or high > MAX_LABEL:
+            raise UserError(f'The label map {path} has the value {low if low < 0 else high}, but '
+                            f'labels are 0 to {MAX_LABEL}. Mend the file.')
+        labels = self._table(high, item)[raw]
+        self._check_labels(raw, labels, item)
+        small = raw.dtype == np.uint8 and self.ignore_index < 256
+        return raw, labels.astype(np.uint8 if small else np.int32)
+
+    def _table(self, highest: int, item: Mapping) -> np.ndarray:
         """Label for each value that may occur in the file."""
         table = np.arange(max(highest, self.ignore_index) + 1)
-        if results.get('reduce_zero_label', False):
-            table[1:self.ignore_index] -= 1
-            table[0] = self.ignore_index
+        for value, label in (item.get('file_labels') or {}).items():
+            if value < len(table):
+                table[value] = self.ignore_index if label == 255 else label
+        old = table.copy()
+        if item.get('reduce_zero_label', False):
+            table = np.where(old == 0, self.ignore_index,
+                             np.where(old < self.ignore_index, old - 1, old))
         for label in self.void_labels:
             table[table == label] = self.ignore_index
         old = table.copy()
-        for before, after in (results.get('label_map') or {}).items():
+        for before, after in (item.get('label_map') or {}).items():
             # mmseg writes 255 for classes left out, whatever the ignore index
             table[old == before] = self.ignore_index if after == 255 else after
         return table
 
-    def _check_labels(self, raw: np.ndarray, labels: np.ndarray, results: dict,
-                      path: str) -> None:
-        count = results.get('num_classes')
+    def _check_labels(self, raw: np.ndarray, labels: np.ndarray, item: Mapping) -> None:
+        count = item.get('num_classes')
         if count is None:
             return
         wrong = ((labels < 0) | (labels >= count)) & (labels != self.ignore_index)
-        if wrong.any():
-            raise ValueError(
-                f'The label map {path} has the values {np.unique(raw[wrong])[:5].tolist()}, which '
-                f'are no labels: the data set has {count} classes, and {self.ignore_index} means '
-                'ignore. Mend the file, or name such values in LoadSemanticMap(void_labels=...).')
+        if not wrong.any():
+            return
+        values = np.unique(raw[wrong])[:5].tolist()
+        shifted = ('If the labels of the files count from 1 and 0 means "unlabelled", set '
+                   'reduce_zero_label=True. ' if values == [count] else '')
+        raise UserError(
+            f'The label map {item["seg_map_path"]} has the values {values}, which are no labels: '
+            f'the data set has {count} classes, and {self.ignore_index} means ignore. {shifted}'
+            'Mend the file, or say what the values mean: metainfo=dict(classes=(...), '
+            f'file_labels={{{values[0]}: ...}}), or LoadSemanticMap(void_labels=...).')
 
 
 @TRANSFORMS.register_module()
@@ -181,6 +206,8 @@ class LoadInstances(BaseTransform):
     Args:
         keep_crowd: Keep crowd regions, which evaluators ignore; training does without them.
     """
+
+    reads_annotation = True
 
     def __init__(self, *, keep_crowd: bool = False) -> None:
         self.keep_crowd = keep_crowd
@@ -198,6 +225,6 @@ class LoadInstances(BaseTransform):
 
 def _check_shape(values: np.ndarray, results: dict, path: str) -> None:
     if 'ori_shape' in results and values.shape != tuple(results['ori_shape'][:2]):
-        raise ValueError(
+        raise UserError(
             f'The map {path} is {values.shape} (height, width), but its image '
             f'{results["img_path"]} is {tuple(results["ori_shape"][:2])}.')
