@@ -2,8 +2,9 @@
 
 The command is ``make env``; the script needs the standard library alone. A second run finds the
 stamp of the first and ends at once; where requirements or installed packages changed since, every
-step is looked at again and only what is missing or broken is mended. Everything that the steps
-print goes to ``.venv/setup.log``.
+step is looked at again and only what is missing or broken is mended. mmcv is compiled while other
+libraries are installed. Everything that the steps print goes to ``.venv/setup.log``, what the
+compilation prints to ``.venv/mmcv.log``.
 """
 
 from __future__ import annotations
@@ -19,16 +20,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from setup_env_process import CommandFailed, clean_environment, diagnose, duration, run
 from setup_env_python import SUPPORTED, SetupError, candidates, choose
+from setup_env_wheel import Wheel, build_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 DISK_NEEDED = 12e9
-MEMORY_PER_JOB = 2e9
+MMCV = 'onedl-mmcv'
+AFRESH = ('--force-reinstall', '--no-deps')
+TORCH_FILES = ('requirements/torch.txt', 'requirements/build.txt')
+PINS = ('--no-build-isolation', *(word for name in TORCH_FILES for word in ('-c', name)))
 STAMPED = ('requirements/torch.txt', 'requirements/build.txt', 'requirements/mminstall.txt',
            'requirements/runtime.txt', 'requirements/tests.txt', 'requirements/docs.txt',
            'setup.py', 'setup.cfg')
@@ -44,7 +50,6 @@ class Step:
         checks: Names of the doctor's checks that must pass afterwards.
         repair: Arguments of ``pip install`` that mend it where the checks fail.
         takes: How long it may take, for the user.
-        env: Environment variables of its commands.
     """
 
     title: str
@@ -52,33 +57,37 @@ class Step:
     checks: tuple[str, ...] = ()
     repair: tuple[str, ...] = ()
     takes: str = ''
-    env: tuple[tuple[str, str], ...] = ()
 
 
-def steps(*, mmcv: str, env: tuple[tuple[str, str], ...]) -> list[Step]:
-    """The steps after the virtual environment itself, in order.
+@dataclass(frozen=True)
+class Steps:
+    """The steps after the virtual environment itself, in order."""
+
+    torch: Step
+    libraries: Step
+    opencv: Step
+    mmcv: Step
+    unimask: Step
+
+
+def steps(*, siblings: Sequence[str]) -> Steps:
+    """What is installed and checked; without the wheel of mmcv, which is built first.
 
     Args:
-        mmcv: Requirement of the mmcv distribution.
-        env: Environment variables for compiling it.
+        siblings: Requirements of the other OpenMMLab libraries; none of them demands mmcv.
     """
-    pair = ('-r', 'requirements/torch.txt')
-    pins = ('-c', 'requirements/torch.txt', '-c', 'requirements/build.txt')
-    no_isolation = ('--no-build-isolation', *pins)
-    others = [('-r', f'requirements/{name}.txt')
-              for name in ('mminstall', 'runtime', 'tests', 'docs')]
-    afresh = ('--force-reinstall', '--no-deps')
-    return [
-        Step('torch and torchvision', pair, ('torchvision',), (*afresh, *pair),
-             takes='downloads about 3 GB the first time'),
-        Step('build tools', ('-r', 'requirements/build.txt', *pins), ('setuptools', 'numpy')),
-        Step('mmcv with compiled ops', ('-v', *no_isolation, mmcv), ('mmcv-cpu',),
-             ('-v', '--no-cache-dir', *afresh, *no_isolation, mmcv),
-             takes='compiles for 8 to 13 minutes on two cores the first time', env=env),
-        Step('other libraries', (*no_isolation, *sum(others, ())), ('distributions', 'libraries')),
-        Step('OpenCV', (), ('opencv',), (*afresh, 'opencv-python-headless<4.13')),
-        Step('unimask itself', ('-e', '.', '--no-deps', '--no-build-isolation'), ('unimask',)),
-    ]
+    torch = tuple(word for name in TORCH_FILES for word in ('-r', name))
+    others = tuple(word for name in ('runtime', 'tests', 'docs')
+                   for word in ('-r', f'requirements/{name}.txt'))
+    return Steps(
+        torch=Step('torch, torchvision and build tools', torch,
+                   ('torchvision', 'setuptools', 'numpy'), (*AFRESH, *torch),
+                   takes='downloads about 3 GB the first time'),
+        libraries=Step('other libraries, while mmcv is compiled', (*PINS, *others, *siblings)),
+        opencv=Step('OpenCV', (), ('opencv',), (*AFRESH, 'opencv-python-headless<4.13')),
+        mmcv=Step(Wheel.title, AFRESH, ('mmcv-cpu',)),
+        unimask=Step('unimask itself', (*PINS, '-e', '.[mm]'),
+                     ('distributions', 'libraries', 'unimask')))
 
 
 class Setup:
@@ -90,6 +99,7 @@ class Setup:
         self.python = str(self.venv / 'bin' / 'python')
         self.log = self.venv / 'setup.log'
         self.stamp = self.venv / 'setup.json'
+        self.begun = 0
 
     def ready(self) -> bool:
         """Whether the stamp of an earlier run fits what is there now."""
@@ -113,24 +123,32 @@ class Setup:
             SetupError: a step failed; the text says which, why and what to do.
         """
         begun = time.monotonic()
-        print(f'Making {self.venv}. A first time takes 10 to 25 minutes; details go to {self.log}.',
-              flush=True)
+        print(f'Making {self.venv}. A first time takes about 5 minutes on two cores; details go to '
+              f'{self.log}.', flush=True)
         self.stamp.unlink(missing_ok=True)
         self.make_venv()
         self.check_machine()
-        todo = steps(mmcv=requirement(self.root, 'onedl-mmcv'), env=self.compile_env())
-        for number, step in enumerate(todo, start=2):
-            print(f'[{number}/{len(todo) + 1}] {step.title}'
-                  + (f' ({step.takes})' if step.takes else ''), flush=True)
-            self.do(step)
+        mmcv = requirement(self.root, MMCV)
+        todo = steps(siblings=[line for line in openmmlab(self.root) if line != mmcv])
+        self.do(todo.torch)
+        with self.compiling(todo.mmcv) as wheel:
+            self.do(todo.libraries)
+            self.do(todo.opencv)
+            self.do_mmcv(todo.mmcv, wheel)
+        self.do(todo.unimask)
         self.warm_up()
         self.stamp.write_text(json.dumps(self.state(), indent=1))
         print(f'The environment is ready after {duration(time.monotonic() - begun)}.', flush=True)
 
+    def announce(self, title: str, takes: str = '') -> None:
+        """Tell that the next step begins."""
+        self.begun += 1
+        print(f'[{self.begun}/{len(fields(Steps)) + 1}] {title}' + (f' ({takes})' if takes else ''),
+              flush=True)
+
     def make_venv(self) -> None:
         """Make the virtual environment where there is none that runs."""
-        total = len(steps(mmcv='', env=())) + 1
-        print(f'[1/{total}] virtual environment', flush=True)
+        self.announce('virtual environment')
         version = self.version()
         if version is None:
             python = choose(candidates())
@@ -174,32 +192,89 @@ class Setup:
                 'there is no C++ compiler, and mmcv has to be compiled. '
                 'Debian: apt-get install build-essential. Elsewhere: set CXX to one.')
 
-    def compile_env(self) -> tuple[tuple[str, str], ...]:
-        """Environment variables for compiling mmcv; the GPU is hidden where nvcc is missing."""
-        env = {'MMCV_WITH_OPS': '1', 'MAX_JOBS': os.environ.get('MAX_JOBS', str(jobs()))}
-        if not (os.environ.get('CUDA_HOME') or shutil.which('nvcc')):
-            env['CUDA_VISIBLE_DEVICES'] = ''
-        return tuple(env.items())
-
     def do(self, step: Step) -> None:
         """Install, check, and repair once where the check fails."""
+        self.announce(step.title, step.takes)
         if step.install:
             self.pip(step, step.install)
         problem = self.diagnosis(step)
         if problem and step.repair:
-            print(f'    {problem}\n    -> installing it afresh', flush=True)
+            self.say_afresh(problem)
             self.pip(step, step.repair)
             problem = self.diagnosis(step)
         if problem:
             raise SetupError(self.failure(step.title, problem, None))
 
+    def say_afresh(self, problem: str) -> None:
+        """Tell why something is installed again."""
+        print(f'{indent(problem, 4)}\n    -> installing it afresh', flush=True)
+
+    @contextmanager
+    def compiling(self, step: Step) -> Iterator[Wheel]:
+        """Compile mmcv in the background, unless it is there and runs; stops it when left."""
+        wheel = Wheel(self.venv, requirement=requirement(self.root, MMCV),
+                      env=build_environment(self.venv))
+        try:
+            if self.lacks_mmcv(step):
+                wheel.start()
+            yield wheel
+        finally:
+            wheel.discard()
+
+    def lacks_mmcv(self, step: Step) -> bool:
+        """Whether mmcv is missing, of another version, or does not run."""
+        try:
+            run([self.python, '-m', 'pip', 'install', '--dry-run', '--no-index', '--no-deps',
+                 requirement(self.root, MMCV)], log=self.log, title=step.title)
+        except CommandFailed:
+            return True
+        return bool(self.diagnosis(step))
+
+    def do_mmcv(self, step: Step, wheel: Wheel) -> None:
+        """Install the wheel that was compiled meanwhile; compile again where it does not run.
+
+        pip keeps a compiled mmcv by its version alone, so that the first wheel may be one that was
+        compiled against another torch.
+        """
+        self.announce(step.title)
+        if wheel.job is None:
+            return
+        self.pip(step, (*step.install, str(self.built(wheel))))
+        problem = self.diagnosis(step)
+        if problem:
+            self.say_afresh(problem)
+            wheel.start('--fresh')
+            self.pip(step, (*step.install, str(self.built(wheel))))
+            problem = self.diagnosis(step)
+        if problem:
+            raise SetupError(self.failure(step.title, problem, None))
+
+    def built(self, wheel: Wheel) -> Path:
+        """The wheel when it is ready.
+
+        A build that failed for no known cause is repeated alone and in the plain way.
+
+        Raises:
+            SetupError: it cannot be built.
+        """
+        try:
+            return wheel.finish()
+        except CommandFailed as error:
+            if diagnose(error.output):
+                raise self.stopped(error, title=wheel.title, log=wheel.log) from error
+            print(f'    compiling failed (see {wheel.log})\n    -> once more, in the plain way',
+                  flush=True)
+        wheel.start('--fresh', '--plain')
+        try:
+            return wheel.finish()
+        except CommandFailed as error:
+            raise self.stopped(error, title=wheel.title, log=wheel.log) from error
+
     def pip(self, step: Step, arguments: Sequence[str]) -> None:
         """``pip install`` in the environment."""
         options = ('--no-input', '--disable-pip-version-check', '--progress-bar', 'off')
-        # torch compiles extensions in parallel only where it finds ninja by PATH.
-        path = os.pathsep.join([str(self.venv / 'bin'), os.environ.get('PATH', os.defpath)])
-        self.command([self.python, '-m', 'pip', 'install', *options, *arguments],
-                     title=step.title, env={**dict(step.env), 'PATH': path})
+        self.command([self.python, '-m', 'pip', 'install', *options, *arguments], title=step.title,
+                     env=build_environment(self.venv))
 
     def diagnosis(self, step: Step) -> str:
         """What the doctor says about the step's checks; empty where all is well."""
@@ -227,31 +302,34 @@ class Setup:
         try:
             run(command, log=self.log, title=title, extra_env=env)
         except CommandFailed as error:
-            text = f'{error}\n{indent(error.tail)}'
-            raise SetupError(self.failure(title, text, diagnose(error.output))) from error
+            raise self.stopped(error, title=title, log=self.log) from error
 
-    def failure(self, title: str, what: str, advice: str | None) -> str:
+    def stopped(self, error: CommandFailed, *, title: str, log: Path) -> SetupError:
+        """The error about a failed command of the step ``title``."""
+        text = f'{error}\n{indent(error.tail)}'
+        return SetupError(self.failure(title, text, diagnose(error.output), log=log))
+
+    def failure(self, title: str, what: str, advice: str | None, *, log: Path | None = None) -> str:
         """The message for a failed step."""
-        advice = advice or (f'unknown to this script. The whole output is in {self.log}; '
+        advice = advice or (f'unknown to this script. The whole output is in {log or self.log}; '
                             'after mending it run the same command again, it goes on from there')
         return f'step "{title}" failed.\n{indent(what)}\n  Why, and what to do: {advice}.'
 
 
 def requirement(root: Path, name: str) -> str:
     """The line of ``requirements/mminstall.txt`` about one distribution."""
+    return next(line for line in openmmlab(root) if re.split(r'[<>=!~ ]', line)[0] == name)
+
+
+def openmmlab(root: Path) -> list[str]:
+    """The lines of ``requirements/mminstall.txt`` without comments."""
     lines = (root / 'requirements' / 'mminstall.txt').read_text().splitlines()
-    return next(line for line in lines if re.split(r'[<>=!~ ]', line)[0] == name)
+    return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
-def jobs() -> int:
-    """Compiler processes that cores and memory allow."""
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    return max(1, min(os.cpu_count() or 1, int(memory / MEMORY_PER_JOB)))
-
-
-def indent(text: str) -> str:
-    """Text two columns to the right."""
-    return '\n'.join(f'  {line}' for line in text.splitlines())
+def indent(text: str, columns: int = 2) -> str:
+    """Text some columns to the right."""
+    return '\n'.join(' ' * columns + line for line in text.splitlines())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

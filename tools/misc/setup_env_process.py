@@ -85,32 +85,68 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, 'PYTHONUNBUFFERED': '1', **(extra or {})}
 
 
+class Job:
+    """A command that runs, its output appended to a log.
+
+    Only one at a time may write to a log: the output is found by where it begins.
+    """
+
+    def __init__(self, command: Sequence[str], *, log: Path, title: str,
+                 extra_env: Mapping[str, str] | None = None) -> None:
+        self.command = tuple(command)
+        self.log = log
+        self.title = title
+        self.begun = time.monotonic()
+        with log.open('a+b') as sink:
+            sink.write(f'\n$ {shlex.join(command)}\n'.encode())
+            sink.flush()
+            self.start = sink.seek(0, os.SEEK_END)
+            self.process = subprocess.Popen(
+                list(command), stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
+                env=clean_environment(extra_env), start_new_session=True)
+
+    def finish(self, *, beat: float = 30.0) -> str:
+        """Wait for the end, telling every ``beat`` seconds that the command lives.
+
+        Returns:
+            What the command printed.
+
+        Raises:
+            CommandFailed: the exit status is not 0.
+        """
+        try:
+            status = self._wait(beat)
+        except BaseException:
+            self.stop()
+            raise
+        output = self.output()
+        if status:
+            raise CommandFailed(self.command, status, output)
+        return output
+
+    def stop(self) -> None:
+        """End the command and its children."""
+        stop(self.process)
+
+    def output(self) -> str:
+        """What the command has printed so far."""
+        with self.log.open('rb') as source:
+            source.seek(self.start)
+            return source.read().decode(errors='replace')
+
+    def _wait(self, beat: float) -> int:
+        while True:
+            try:
+                return self.process.wait(timeout=beat)
+            except subprocess.TimeoutExpired:
+                passed = duration(time.monotonic() - self.begun)
+                print(f'    ... {self.title}: {passed}{progress(self.output())}', flush=True)
+
+
 def run(command: Sequence[str], *, log: Path, title: str,
         extra_env: Mapping[str, str] | None = None, beat: float = 30.0) -> str:
-    """Run a command with its output appended to ``log``; tells every ``beat`` seconds it lives.
-
-    Returns:
-        What the command printed.
-
-    Raises:
-        CommandFailed: the exit status is not 0.
-    """
-    with log.open('a+b') as sink:
-        sink.write(f'\n$ {shlex.join(command)}\n'.encode())
-        sink.flush()
-        start = sink.seek(0, os.SEEK_END)
-        process = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-            env=clean_environment(extra_env), start_new_session=True)
-        try:
-            status = _wait(process, log=log, start=start, title=title, beat=beat)
-        except BaseException:
-            stop(process)
-            raise
-    output = _read(log, start)
-    if status:
-        raise CommandFailed(tuple(command), status, output)
-    return output
+    """Run a command to its end: :class:`Job`."""
+    return Job(command, log=log, title=title, extra_env=extra_env).finish(beat=beat)
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -135,19 +171,3 @@ def duration(seconds: float) -> str:
     """Seconds as people say them: ``42 s``, ``3 min 05 s``."""
     minutes, rest = divmod(round(seconds), 60)
     return f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
-
-
-def _wait(process: subprocess.Popen, *, log: Path, start: int, title: str, beat: float) -> int:
-    begun = time.monotonic()
-    while True:
-        try:
-            return process.wait(timeout=beat)
-        except subprocess.TimeoutExpired:
-            passed = duration(time.monotonic() - begun)
-            print(f'    ... {title}: {passed}{progress(_read(log, start))}', flush=True)
-
-
-def _read(log: Path, start: int) -> str:
-    with log.open('rb') as source:
-        source.seek(start)
-        return source.read().decode(errors='replace')
