@@ -11,6 +11,7 @@ import pytest
 import setup_env
 import setup_env_process as process
 import setup_env_python as choice
+import setup_env_wheel as wheels
 
 GOOD = {'version': [3, 11, 4], 'bits': 64, 'ensurepip': True, 'headers': True}
 
@@ -148,19 +149,24 @@ class TestStamp:
 
 class TestSteps:
 
-    def test_mmcv_comes_after_torch_and_its_build_tools(self, repo: Path) -> None:
-        todo = setup_env.steps(mmcv=setup_env.requirement(repo, 'onedl-mmcv'), env=())
-        titles = [step.title for step in todo]
-        assert titles.index('torch and torchvision') == 0
-        assert titles.index('build tools') < titles.index('mmcv with compiled ops')
-        mmcv = todo[titles.index('mmcv with compiled ops')]
-        assert mmcv.install[-1].startswith('onedl-mmcv>=')
-        assert '--no-build-isolation' in mmcv.install
-        assert {'--no-cache-dir', '--force-reinstall'} <= set(mmcv.repair)
+    def test_siblings_of_mmcv_do_not_wait_for_it(self, repo: Path) -> None:
+        lines = setup_env.openmmlab(repo)
+        mmcv = setup_env.requirement(repo, 'onedl-mmcv')
+        assert mmcv.startswith('onedl-mmcv>=') and mmcv in lines
+        todo = setup_env.steps(siblings=['onedl-mmengine>=1'])
+        assert todo.libraries.install[-1] == 'onedl-mmengine>=1'
+        assert 'requirements/mminstall.txt' not in todo.libraries.install
+        assert '--no-build-isolation' in todo.libraries.install
+
+    def test_torch_and_build_tools_come_in_one_go(self) -> None:
+        todo = setup_env.steps(siblings=())
+        assert {'requirements/torch.txt', 'requirements/build.txt'} <= set(todo.torch.install)
+        assert '--no-deps' in todo.torch.repair
 
     def test_checks_are_those_of_the_doctor(self) -> None:
         import doctor
-        named = {name for step in setup_env.steps(mmcv='', env=()) for name in step.checks}
+        todo = setup_env.steps(siblings=())
+        named = {name for step in vars(todo).values() for name in step.checks}
         assert named <= set(doctor.CHECKS)
 
     @pytest.mark.parametrize(('answers', 'commands'), [
@@ -179,9 +185,9 @@ class TestSteps:
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
         seen = {}
         monkeypatch.setattr(checkout, 'command', lambda command, *, title, env: seen.update(env))
-        checkout.pip(setup_env.Step('x', env=(('MAX_JOBS', '2'),)), ('a',))
+        checkout.pip(setup_env.Step('x'), ('a',))
         assert seen['PATH'].split(os.pathsep)[0] == str(checkout.venv / 'bin')
-        assert seen['MAX_JOBS'] == '2'
+        assert seen['MMCV_WITH_OPS'] == '1'
 
     def test_check_that_stays_broken(self, checkout: setup_env.Setup,
                                      monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,13 +235,23 @@ class TestSteps:
         assert checkout.version() == sys.version_info[:2]
         assert checkout.log.read_text().startswith('earlier\n')
 
-    def test_gpu_is_hidden_from_the_build_without_nvcc(
-            self, checkout: setup_env.Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv('CUDA_HOME', raising=False)
-        monkeypatch.setattr(setup_env.shutil, 'which', lambda name: None)
-        assert dict(checkout.compile_env())['CUDA_VISIBLE_DEVICES'] == ''
-        monkeypatch.setattr(setup_env.shutil, 'which', lambda name: '/usr/bin/nvcc')
-        assert 'CUDA_VISIBLE_DEVICES' not in dict(checkout.compile_env())
+    def test_the_steps_in_order(self, checkout: setup_env.Setup, monkeypatch: pytest.MonkeyPatch,
+                                capsys: pytest.CaptureFixture) -> None:
+        def compiles(step: setup_env.Step, wheel: wheels.Wheel) -> None:
+            checkout.announce(step.title)
+
+        for name in ('pip', 'diagnosis', 'check_machine', 'warm_up'):
+            monkeypatch.setattr(checkout, name, lambda *arguments: '')
+        monkeypatch.setattr(checkout, 'version', lambda: (3, 11))
+        monkeypatch.setattr(checkout, 'lacks_mmcv', lambda step: False)
+        monkeypatch.setattr(checkout, 'do_mmcv', compiles)
+        checkout.make()
+        assert [line for line in capsys.readouterr().out.splitlines() if line[0] == '['] == [
+            '[1/6] virtual environment',
+            '[2/6] torch, torchvision and build tools (downloads about 3 GB the first time)',
+            '[3/6] other libraries', '[4/6] OpenCV', '[5/6] mmcv with compiled ops',
+            '[6/6] unimask itself']
+        assert checkout.ready()
 
 
 def test_interrupt_ends_the_child(tmp_path: Path) -> None:

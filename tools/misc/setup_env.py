@@ -83,7 +83,7 @@ def steps(*, siblings: Sequence[str]) -> Steps:
         torch=Step('torch, torchvision and build tools', torch,
                    ('torchvision', 'setuptools', 'numpy'), (*AFRESH, *torch),
                    takes='downloads about 3 GB the first time'),
-        libraries=Step('other libraries, while mmcv is compiled', (*PINS, *others, *siblings)),
+        libraries=Step('other libraries', (*PINS, *others, *siblings)),
         opencv=Step('OpenCV', (), ('opencv',), (*AFRESH, 'opencv-python-headless<4.13')),
         mmcv=Step(Wheel.title, AFRESH, ('mmcv-cpu',)),
         unimask=Step('unimask itself', (*PINS, '-e', '.[mm]'),
@@ -216,6 +216,7 @@ class Setup:
                       env=build_environment(self.venv))
         try:
             if self.lacks_mmcv(step):
+                print('mmcv is compiled in the background while the next steps run', flush=True)
                 wheel.start()
             yield wheel
         finally:
