@@ -8,6 +8,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('UNIMASK_SHARED', ROOT.parent / 'shared'))
+RECORDED = ROOT / 'tests' / 'recorded'
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -34,6 +35,11 @@ def _shared(part: str) -> Path:
     return path
 
 
+def _reference(part: str) -> Path:
+    path = SHARED / 'reference' / part
+    return path if path.exists() else RECORDED / part
+
+
 @pytest.fixture(scope='session')
 def shared_data() -> Path:
     """Folder of the small real data sets; skips where they are absent."""
@@ -42,11 +48,11 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope='session')
 def goldens() -> Path:
-    """Folder of the golden outputs; skips where they are absent."""
-    return _shared('reference/goldens')
+    """Folder of the golden outputs; without it, of the thinned ones in the repository."""
+    return _reference('goldens')
 
 
 @pytest.fixture(scope='session')
 def zoo() -> Path:
-    """Folder with the published parameter listings; skips where they are absent."""
-    return _shared('reference/zoo')
+    """Folder with the published parameter listings; without it, of those in the repository."""
+    return _reference('zoo')
