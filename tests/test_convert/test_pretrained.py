@@ -8,6 +8,7 @@ import torchvision
 from torch import Tensor, nn
 
 from unimask.convert import PretrainedBackbone, convert
+from unimask.errors import UserError
 from unimask.registry import MODELS, WEIGHT_INITIALIZERS
 
 RESNET = dict(type='mmdet.ResNet', depth=18, norm_cfg=dict(type='BN', requires_grad=False))
@@ -72,17 +73,17 @@ def test_swin_files(tmp_path: Path) -> None:
 
 def test_another_window_is_explained(tmp_path: Path) -> None:
     path = save(tmp_path, swin_names(MODELS.build(dict(SWIN, window_size=3)).state_dict()))
-    with pytest.raises(ValueError, match='relative_position.*window_size'):
+    with pytest.raises(UserError, match='relative_position.*window_size'):
         PretrainedBackbone(path)(Segmentor(SWIN))
 
 
 def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path, torchvision.models.resnet18().state_dict())
-    with pytest.raises(ValueError, match='no weights for .* parameters of the backbone'):
+    with pytest.raises(UserError, match='no weights for .* parameters of the backbone'):
         PretrainedBackbone(path)(Segmentor(dict(RESNET, depth=34)))
     wide = torchvision.models.resnet18()
     wide.conv1 = nn.Conv2d(3, 32, 7, bias=False)
-    with pytest.raises(ValueError, match='another shape.*conv1.weight'):
+    with pytest.raises(UserError, match='another shape.*conv1.weight'):
         PretrainedBackbone(save(tmp_path, wide.state_dict()))(Segmentor(RESNET))
 
 
@@ -147,7 +148,7 @@ def test_package_files_are_found_without_importing_them(tmp_path: Path, monkeypa
     ('torchvision://no_such_net', 'torchvision has no .*no_such_net'),
 ])
 def test_missing_weights_are_reported_early(checkpoint: str, message: str) -> None:
-    with pytest.raises(FileNotFoundError, match=f'(?s){message}'):
+    with pytest.raises(UserError, match=f'(?s){message}'):
         PretrainedBackbone(checkpoint).check()
 
 
@@ -157,7 +158,7 @@ def test_unreachable_url_says_where_to_put_the_file(tmp_path: Path, monkeypatch)
     init = PretrainedBackbone(url)
     expected = tmp_path / 'checkpoints' / 'weights.pth'
     for attempt in (init.check, lambda: init(Segmentor(RESNET))):
-        with pytest.raises(FileNotFoundError, match=f'(?s)put it at\n  {expected}'):
+        with pytest.raises(UserError, match=f'(?s)put it at\n  {expected}'):
             attempt()
     expected.parent.mkdir(exist_ok=True)
     torch.save(torchvision.models.resnet18().state_dict(), expected)

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from unimask.checkpoints.checkpoint import latest_checkpoint, read_checkpoint
+from unimask.checkpoints import latest_checkpoint, read_checkpoint
 from unimask.engine import Interrupted, NonFiniteLossError, Runner
 from unimask.preflight import prepare_config
 

@@ -8,7 +8,7 @@ import toy
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from unimask.checkpoints.checkpoint import latest_checkpoint
+from unimask.checkpoints import latest_checkpoint
 from unimask.engine import Runner
 from unimask.errors import UserError
 from unimask.preflight import prepare_config

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from unimask.checkpoints.checkpoint import atomic_write_text, latest_checkpoint
+from unimask.checkpoints import atomic_write_text, latest_checkpoint
 from unimask.cli import leave, run_tool
 from unimask.datasets.shapes import make_shapes
 from unimask.engine import Runner, peak_memory_mb

@@ -9,45 +9,33 @@ result can be given to tools/test.py and to load_from of a config.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
-import torch
-
-from unimask.convert import SOURCES, Conversion, convert, load_file
+from unimask.checkpoints import atomic_torch_save, read_weights
+from unimask.convert import SOURCES, Conversion, convert
+from unimask.errors import UserError
 
 
 def parse_args() -> argparse.Namespace:
     """Command line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
-    parser.add_argument('src', type=Path, help='.pth, .pkl or .safetensors file')
+    parser.add_argument('src', help='file of torch.save, .safetensors or .pkl (detectron2), '
+                                    'folder of a run, or URL')
     parser.add_argument('dst', type=Path, help='file to write')
     parser.add_argument('--source', choices=SOURCES,
                         help='where SRC comes from; by default recognised by its names')
-    parser.add_argument('--trust-source', action='store_true',
+    parser.add_argument('--trust-source', '--trust-checkpoint', action='store_true',
                         help='let SRC execute code while it is read; only for files you trust')
     return parser.parse_args()
 
 
 def save(conversion: Conversion, origin: str, path: Path) -> None:
     """Write a checkpoint completely or not at all."""
-    checkpoint = dict(
+    atomic_torch_save(dict(
         state_dict={name: tensor.contiguous() for name, tensor in conversion.state_dict.items()},
-        meta=dict(converted_from=origin, source=conversion.source))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        meta=dict(converted_from=origin, source=conversion.source)), path)
 
 
 def summary(conversion: Conversion) -> str:
@@ -65,9 +53,9 @@ def main() -> int:
     """Run the command; returns the exit status."""
     args = parse_args()
     try:
-        conversion = convert(load_file(args.src, trust_source=args.trust_source), args.source)
-        save(conversion, args.src.name, args.dst)
-    except (OSError, ValueError, ImportError) as error:
+        conversion = convert(read_weights(args.src, trust=args.trust_source), args.source)
+        save(conversion, Path(args.src).name, args.dst)
+    except (OSError, UserError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     print(f'{summary(conversion)}\nwritten to {args.dst}')

@@ -20,7 +20,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from unimask.apis.results import write_json
-from unimask.checkpoints.checkpoint import read_checkpoint
+from unimask.checkpoints import classes_of, read_checkpoint, weights_of
 from unimask.datasets.transforms.io import read_image
 from unimask.errors import UserError
 from unimask.preflight import load_config, prepare_config
@@ -58,13 +58,13 @@ class Inferencer:
         cfg = config if isinstance(config, Config) else load_config(config)
         cfg = prepare_config(cfg, mode='predict')
         state = {} if checkpoint is None else read_checkpoint(checkpoint, trust=trust_checkpoint)
-        metainfo = state.get('meta', {}).get('dataset_meta') if isinstance(state, dict) else None
-        if metainfo and metainfo.get('classes'):
-            cfg.model.taxonomy = metainfo
+        known = classes_of(state, path=str(checkpoint))
+        if known is not None:
+            cfg.model.taxonomy = known
         self.device = torch.device(device or get_device())
         self.model = _build(cfg)
         if checkpoint is not None:
-            load_state(state.get('state_dict', state), self.model, path=str(checkpoint))
+            load_state(weights_of(state, path=checkpoint), self.model, path=str(checkpoint))
         self.model.to(self.device).eval()
         self.pipeline = Compose(list(_steps(cfg)))
 

@@ -1,14 +1,27 @@
-"""Checkpoint files: reading without running code, writing atomically, finding."""
+"""Checkpoint files: one door for reading, writing, finding and fetching them."""
 from __future__ import annotations
 
-from unimask.checkpoints.checkpoint import (
-    atomic_torch_save,
-    atomic_write_text,
-    check_exists,
-    latest_checkpoint,
+from unimask.checkpoints.fetching import fetch
+from unimask.checkpoints.finding import check_exists, checkpoints_of, latest_checkpoint
+from unimask.checkpoints.plain import to_plain
+from unimask.checkpoints.reading import (
+    classes_of,
+    is_trusted,
     read_checkpoint,
-    to_plain,
+    read_weights,
+    trusting,
+    weights_of,
+)
+from unimask.checkpoints.writing import (
+    atomic_file,
+    atomic_torch_save,
+    atomic_write_bytes,
+    atomic_write_text,
+    remove_parts,
 )
 
-__all__ = ['atomic_torch_save', 'atomic_write_text', 'check_exists', 'latest_checkpoint',
-           'read_checkpoint', 'to_plain']
+__all__ = [
+    'atomic_file', 'atomic_torch_save', 'atomic_write_bytes', 'atomic_write_text', 'check_exists',
+    'checkpoints_of', 'classes_of', 'fetch', 'is_trusted', 'latest_checkpoint', 'read_checkpoint',
+    'read_weights', 'remove_parts', 'to_plain', 'trusting', 'weights_of',
+]

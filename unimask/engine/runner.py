@@ -29,12 +29,14 @@ from mmengine.runner import LogProcessor as _LogProcessor
 from torch import nn
 from torch.utils.data import DataLoader
 
-from unimask.checkpoints.checkpoint import (
+from unimask.checkpoints import (
     atomic_torch_save,
     check_exists,
     latest_checkpoint,
     read_checkpoint,
     to_plain,
+    trusting,
+    weights_of,
 )
 from unimask.engine.data_order import (
     NumberedSampler,
@@ -145,6 +147,11 @@ class Runner(mmengine.runner.Runner):
         merged = {name: hook for name, hook in {**ours, **given}.items() if name not in off}
         super().register_default_hooks(merged)
 
+    def _init_model_weights(self) -> None:
+        """Initialise the model; files that its parts name are trusted where checkpoints are."""
+        with trusting(self.cfg.get('trust_checkpoint', False)):
+            super()._init_model_weights()
+
     def load_checkpoint(self, filename: str, map_location: str | Callable = 'cpu',
                         strict: bool = False, revise_keys: list | None = None) -> dict:
         """Load model weights; see :func:`unimask.preflight.state.load_state`.
@@ -158,14 +165,11 @@ class Runner(mmengine.runner.Runner):
         """
         checkpoint = read_checkpoint(
             filename, trust=self.cfg.get('trust_checkpoint', False), map_location=map_location)
-        if 'state_dict' not in checkpoint:
-            nested = checkpoint.get('model')
-            checkpoint = dict(state_dict=nested if isinstance(nested, dict) else checkpoint)
+        checkpoint = dict(checkpoint, state_dict=weights_of(checkpoint, path=filename))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         starts = isinstance(self._train_loop, BaseLoop) and not self._resume  # built by train()
-        state = {name.removeprefix('module.'): value
-                 for name, value in checkpoint['state_dict'].items()}
-        load_state(state, self._bare_model, path=str(filename), fine_tune=starts and not strict)
+        load_state(checkpoint['state_dict'], self._bare_model, path=str(filename),
+                   fine_tune=starts and not strict)
         self._has_loaded = True
         self.logger.info(f'Loaded {filename}')
         return checkpoint

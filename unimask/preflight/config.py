@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from unimask.checkpoints.checkpoint import check_exists
+from unimask.checkpoints import check_exists
 from unimask.errors import UserError, did_you_mean
 from unimask.preflight.components import check_components, find_component, options_of
 from unimask.preflight.data import check_data, metainfo_of

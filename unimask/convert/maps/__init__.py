@@ -7,6 +7,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from unimask.convert.rules import NameMap
+from unimask.errors import UserError
 
 __all__ = ['NAME_MAPS', 'get_map']
 
@@ -26,9 +27,9 @@ def get_map(source: str) -> NameMap:
     """The name map of a source.
 
     Raises:
-        ValueError: If the source is unknown.
+        UserError: If the source is unknown.
     """
     if source not in NAME_MAPS:
-        raise ValueError(f'unknown source "{source}"; choose one of {", ".join(NAME_MAPS)}')
+        raise UserError(f'unknown source "{source}"; choose one of {", ".join(NAME_MAPS)}')
     module, constant = NAME_MAPS[source]
     return getattr(import_module(f'{__name__}.{module}'), constant)

@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner
 
-from unimask.checkpoints.checkpoint import atomic_write_text
+from unimask.checkpoints import atomic_write_text
 from unimask.registry import HOOKS
 
 __all__ = ['CheckpointHook']

@@ -10,7 +10,7 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from unimask.checkpoints.checkpoint import atomic_torch_save
+from unimask.checkpoints import atomic_torch_save
 from unimask.engine.hooks.checkpoint import CheckpointHook
 from unimask.engine.rng import get_rng_state
 from unimask.errors import UserError

@@ -1,0 +1,46 @@
+"""Does a checkpoint fit the model?"""
+
+import pytest
+import torch
+from torch import nn
+
+from unimask.errors import UserError
+from unimask.preflight.state import load_state
+
+
+class Model(nn.Module):
+    """A body and a class head."""
+
+    def __init__(self, classes: int, width: int = 2) -> None:
+        super().__init__()
+        self.body = nn.Linear(2, width)
+        self.class_embed = nn.Linear(width, classes + 1)
+
+
+def test_other_class_count_is_named() -> None:
+    with pytest.raises(UserError, match=r'class_embed\.weight has 134 rows .* and 28 in the'):
+        load_state(Model(133).state_dict(), Model(27), path='a.pth')
+
+
+def test_fine_tuning_starts_the_classes_fresh() -> None:
+    theirs, ours = Model(133), Model(27)
+    head = ours.class_embed.weight.clone()
+    load_state(theirs.state_dict(), ours, path='a.pth', fine_tune=True)
+    assert torch.equal(ours.body.weight, theirs.body.weight)
+    assert torch.equal(ours.class_embed.weight, head)
+
+
+@pytest.mark.parametrize('fine_tune', [True, False])
+def test_other_width_is_an_error(fine_tune: bool) -> None:
+    with pytest.raises(UserError, match=r'body.weight is \(3, 2\) in the checkpoint and \(2, 2\)'):
+        load_state(Model(5, width=3).state_dict(), Model(5), path='a.pth', fine_tune=fine_tune)
+
+
+def test_names_must_agree() -> None:
+    state = Model(5).state_dict()
+    state['extra'] = state.pop('body.bias')
+    with pytest.raises(UserError, match=r'lacks 1 .*body.bias.* has 1 .*extra'):
+        load_state(state, Model(5), path='a.pth')
+    load_state(state, Model(5), path='a.pth', fine_tune=True)
+    with pytest.raises(UserError, match='convert.py'):
+        load_state({'sem_seg_head.x': torch.ones(1)}, Model(5), path='a.pth', fine_tune=True)
