@@ -6,13 +6,17 @@ MMEngine's as well, and those of MMDetection and MMSegmentation by the prefixes 
 """
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine import registry as root
 
 __all__ = [
     'DATASETS', 'DATA_SAMPLERS', 'EVALUATORS', 'HOOKS', 'INFERENCERS', 'LOG_PROCESSORS', 'LOOPS',
     'METRICS', 'MODELS', 'MODEL_WRAPPERS', 'OPTIMIZERS', 'OPTIM_WRAPPERS',
     'OPTIM_WRAPPER_CONSTRUCTORS', 'PARAM_SCHEDULERS', 'RUNNERS', 'TASK_UTILS', 'TRANSFORMS',
-    'VISBACKENDS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS',
+    'VISBACKENDS', 'VISUALIZERS', 'WEIGHT_INITIALIZERS', 'build',
 ]
 
 
@@ -42,3 +46,24 @@ OPTIMIZERS = _child('optimizer', root.OPTIMIZERS, 'unimask.engine')
 MODEL_WRAPPERS = _child('model wrapper', root.MODEL_WRAPPERS, 'unimask.engine')
 EVALUATORS = _child('evaluator', root.EVALUATOR, 'unimask.evaluation')
 VISBACKENDS = _child('visualization backend', root.VISBACKENDS, 'unimask.visualization')
+
+
+def build(registry: root.Registry, part: Any, **facts: Any) -> Any:
+    """A part of a component: objects as they are, configs built.
+
+    Args:
+        registry: Where the config's ``type`` is looked up.
+        part: An object, None, or a config.
+        facts: What the caller knows, such as ``num_classes``. Those that the class has as options
+            are filled in where the config does not state them; the others are left out.
+
+    Returns:
+        The part.
+    """
+    if not isinstance(part, Mapping):
+        return part
+    kind = part.get('type')
+    component = registry.get(kind) if isinstance(kind, str) else kind
+    options = inspect.signature(component).parameters if callable(component) else {}
+    return registry.build({**{name: value for name, value in facts.items() if name in options},
+                           **part})

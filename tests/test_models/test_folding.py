@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unimask.ops.cpu.folding import fold_frozen_norms
+from unimask.ops.folding import fold_frozen_norms
 from unimask.registry import MODELS
 
 

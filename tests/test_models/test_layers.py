@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unimask.models.layers import DeformableEncoderLayer, deformable_attention
-from unimask.ops.cpu.recompute import recomputed
+from unimask.ops.recompute import recomputed
 
 SIZES = ((12, 16), (6, 8))
 

@@ -11,10 +11,10 @@ from unimask.ops.points import (
     sample_maps,
     uniform_points,
 )
-from unimask.ops.resize import ResizePlan, interpolation_matrix
+from unimask.ops.resize import ResizePlan, interpolation_matrix, nearest
 
 __all__ = [
     'ResizePlan', 'assign', 'deformable_attention', 'deformable_self_attention', 'draw_uncertain',
-    'interpolation_matrix', 'most_uncertain', 'sample_features', 'sample_labels', 'sample_maps',
-    'uniform_points',
+    'interpolation_matrix', 'most_uncertain', 'nearest', 'sample_features',
+    'sample_labels', 'sample_maps', 'uniform_points',
 ]

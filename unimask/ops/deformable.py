@@ -24,8 +24,7 @@ def deformable_attention(value: Tensor, sizes: Sequence[Size], locations: Tensor
     """Weighted sum of bilinear samples, zeros outside.
 
     On the GPU it is mmcv's compiled kernel in float32 (its bfloat16 path falls back to a slow
-    one), on the CPU unimask's own compiled kernel where a compiler was found, else
-    ``grid_sample``. All agree up to rounding.
+    one), else ``grid_sample``. Both agree up to rounding.
 
     Args:
         value: (B, S, H, D), levels one behind the other.
@@ -39,8 +38,6 @@ def deformable_attention(value: Tensor, sizes: Sequence[Size], locations: Tensor
     value, locations, weights = value.float(), locations.float(), weights.float()
     if value.is_cuda and _mmcv_runs_on(value.device):
         return _cuda(value, sizes, locations, weights)
-    if native.supports(value, locations, weights):
-        return native.ms_deform_attn(value, list(sizes), locations, weights)
     return grid_sample_attention(value, sizes, locations, weights)
 
 
@@ -72,6 +69,7 @@ def sampling_locations(offsets: Tensor, sizes: Sequence[Size]) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve a later training too
 def _grid(sizes: tuple[Size, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """Cell centres (S, 2) of all levels and 1 / (width, height) (L, 2)."""
     centres = []
@@ -106,19 +104,13 @@ def _cuda(value: Tensor, sizes: Sequence[Size], locations: Tensor, weights: Tens
         value.contiguous(), shapes, starts, locations.contiguous(), weights.contiguous(), step)
 
 
-_LEVELS: dict[tuple, tuple[Tensor, Tensor]] = {}
-
-
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _level_tensors(sizes: tuple[Size, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sizes (L, 2) and first indices (L,) on the device, made once per combination."""
-    key = (sizes, device)
-    if key not in _LEVELS:
-        if len(_LEVELS) > 256:
-            _LEVELS.clear()
-        areas = [height * width for height, width in sizes]
-        starts = [sum(areas[:level]) for level in range(len(areas))]
-        _LEVELS[key] = (torch.tensor(sizes, device=device), torch.tensor(starts, device=device))
-    return _LEVELS[key]
+    """Sizes (L, 2) and first indices (L,) on the device."""
+    areas = [height * width for height, width in sizes]
+    starts = [sum(areas[:level]) for level in range(len(areas))]
+    return torch.tensor(sizes, device=device), torch.tensor(starts, device=device)
 
 
 def grid_sample_attention(value: Tensor, sizes: Sequence[Size], locations: Tensor,

@@ -107,8 +107,6 @@ def most_uncertain(maps: Tensor, points: Tensor, count: int) -> Tensor:
     Returns:
         (M, k, 2).
     """
-    if native.supports(maps, points):
-        return native.uncertain_points(maps, points, count)
     uncertainty = -sample_maps(maps, points).abs()
     index = uncertainty.topk(count, dim=1, sorted=False).indices
     return points.gather(1, index[..., None].expand(-1, -1, 2))

@@ -2,8 +2,8 @@
 
 Bilinear resizing (corners not aligned) is linear and separable: resize(M) = R M C^T with one
 matrix per axis. A chain of resizes and crops is the product of their matrices, and any band of
-output rows can be made alone: no full-size map of all queries is ever needed (``design.md``,
-section 6.7).
+output rows can be made alone: no full-size map of all queries is ever needed
+(docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 
 @lru_cache(maxsize=128)
+@torch.inference_mode(False)  # what is kept must serve a later training too
 def interpolation_matrix(old: int, new: int) -> Tensor:
     """Weights of ``F.interpolate(mode='bilinear', align_corners=False)`` along an axis.
 
@@ -67,6 +68,14 @@ class ResizePlan:
         if self.image[axis] == self.output[axis]:
             return self.first(axis)
         return self.second(axis) @ self.first(axis)
+
+
+def nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """What ``F.interpolate(mode='nearest')`` picks, for any type: (..., H, W) -> (..., h, w)."""
+    rows, columns = (
+        (torch.arange(new, device=maps.device) * (old / new)).long().clamp_(max=old - 1)
+        for new, old in zip(size, maps.shape[-2:], strict=True))
+    return maps[..., rows[:, None], columns]
 
 
 def resize_maps(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

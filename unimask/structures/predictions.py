@@ -1,7 +1,7 @@
 """What heads predict.
 
 Shapes: L predictions (the final one last), B batch, Q queries, K classes, C mask dimension,
-(h, w) size of the mask features.
+(h, w) size of the mask features or of the dense logits.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from unimask.structures.matches import Matches
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,13 @@ class MaskPrediction:
         class_logits: (L, B, Q, K + 1), no-object last.
         mask_embeddings: (L, B, Q, C).
         mask_features: (B, C, h, w).
+        piloted: Predictions of further queries whose segments are known; in training only.
     """
 
     class_logits: Tensor
     mask_embeddings: Tensor
     mask_features: Tensor
+    piloted: Piloted | None = None
 
     @property
     def num_predictions(self) -> int:
@@ -45,11 +49,34 @@ class MaskPrediction:
 
 
 @dataclass(frozen=True)
-class DensePrediction:
-    """Class scores per pixel, from a head without queries.
+class Piloted:
+    """Predictions of queries whose segments are known beforehand (MP-Former, section 3.2).
 
     Attributes:
-        logits: (B, K, h, w).
+        prediction: Its mask features are those of the matching queries.
+        matches: The known pairs.
+    """
+
+    prediction: MaskPrediction
+    matches: Matches
+
+
+@dataclass(frozen=True)
+class DensePrediction:
+    """Class logits of every pixel, from a head without queries.
+
+    Attributes:
+        logits: (L, B, K, h, w).
     """
 
     logits: Tensor
+
+    @property
+    def num_predictions(self) -> int:
+        """L."""
+        return self.logits.shape[0]
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.logits.shape[2]

@@ -1,6 +1,6 @@
 """Ground-truth segments, held compactly.
 
-Shapes: N segments of an image, M (segment, point set) pairs, P points, (H, W) padded input size.
+Shapes: N segments of an image, P points, (H, W) padded input size.
 Points are (x, y) in [0, 1] of the padded image, x first.
 """
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unimask.ops import sample_labels
+from unimask.ops import nearest, sample_labels
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,12 @@ class SegmentTargets:
             points = points.expand(len(self), *points.shape)
         segments = torch.arange(len(self), device=self.labels.device)
         segments = segments.expand(points.shape[:-2]).reshape(-1)
-        values = TargetBatch.stack([self]).sample(
-            points.reshape(-1, *points.shape[-2:]), segments)
+        flat = points.reshape(-1, *points.shape[-2:])
+        if self.masks is None:
+            values = sample_labels(
+                self.index_map[None], torch.zeros_like(segments), segments, flat)
+        else:
+            values = sample_labels(self.masks, segments, torch.ones_like(segments), flat)
         return values.reshape(points.shape[:-1])
 
     def resize(self, size: tuple[int, int], mode: str = 'nearest') -> Tensor:
@@ -138,11 +142,11 @@ class SegmentTargets:
             return torch.zeros((0, *size), device=self.labels.device)
         if mode == 'nearest' and self.masks is None:
             # Pick first, then compare: the masks never exist at full size.
-            picked = _nearest(self.index_map, size)
+            picked = nearest(self.index_map, size)
             indices = torch.arange(len(self), device=self.labels.device)
             return (picked == indices[:, None, None]).float()
         if mode == 'nearest':
-            return _nearest(self.masks, size).float()
+            return nearest(self.masks, size).float()
         # One segment at a time keeps the full-size float masks out of memory.
         slices = [F.interpolate(mask[None, None].float(), size, mode=mode)[0, 0]
                   for mask in self.dense()]
@@ -162,89 +166,3 @@ def _indices_of(id_map: Tensor, ids: Tensor) -> Tensor:
     sorted_ids, order = ids.sort()
     position = torch.searchsorted(sorted_ids, id_map.to(torch.int64)).clamp_(max=count - 1)
     return torch.where(sorted_ids[position] == id_map, order[position], count).to(kind)
-
-
-def _nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """What ``F.interpolate(mode='nearest')`` picks, for any type: (..., H, W) -> (..., h, w)."""
-    rows, columns = (
-        (torch.arange(new, device=maps.device) * (old / new)).long().clamp_(max=old - 1)
-        for new, old in zip(size, maps.shape[-2:], strict=True))
-    return maps[..., rows[:, None], columns]
-
-
-@dataclass(frozen=True)
-class TargetBatch:
-    """The segments of all images of a batch, one behind the other: M of them.
-
-    Attributes:
-        labels: (M,) int64.
-        image_index: (M,) int64, the image of each segment.
-        counts: Segments per image.
-        index_maps: (B, H, W) if no image has overlapping segments: index *within the image*.
-        masks: (M, H, W) bool otherwise.
-    """
-
-    labels: Tensor
-    image_index: Tensor
-    counts: tuple[int, ...]
-    index_maps: Tensor | None
-    masks: Tensor | None
-
-    @classmethod
-    def stack(cls, targets: Sequence[SegmentTargets]) -> TargetBatch:
-        """Join images of equal (padded) size."""
-        labels = torch.cat([target.labels for target in targets])
-        counts = tuple(len(target) for target in targets)
-        image_index = torch.repeat_interleave(
-            torch.arange(len(targets)), torch.tensor(counts)).to(labels.device)
-        if all(target.masks is None for target in targets):
-            maps = torch.stack([target.index_map for target in targets])
-            return cls(labels, image_index, counts, maps, None)
-        masks = torch.cat([target.dense() for target in targets])
-        return cls(labels, image_index, counts, None, masks)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
-        storage = self.index_maps if self.masks is None else self.masks
-        return tuple(storage.shape[-2:])
-
-    @property
-    def within_image(self) -> Tensor:
-        """(M,) index of each segment among those of its image."""
-        first = torch.tensor(self.counts).cumsum(0) - torch.tensor(self.counts)
-        return torch.arange(len(self), device=self.labels.device) - first.to(
-            self.labels.device)[self.image_index]
-
-    def sample(self, points: Tensor, segments: Tensor) -> Tensor:
-        """Bilinear values of chosen segments: points (R, P, 2), segments (R,) -> (R, P).
-
-        Four look-ups a point give the exact value, so that no mask is turned into floats
-        (``design.md``, section 6.4).
-        """
-        if self.masks is None:
-            return sample_labels(self.index_maps, self.image_index[segments],
-                                 self.within_image[segments], points)
-        return sample_labels(self.masks, segments, torch.ones_like(segments), points)
-
-    def sample_shared(self, points: Tensor) -> Tensor:
-        """Every segment at its image's points: (B, P, 2) -> (M, P)."""
-        everything = torch.arange(len(self), device=self.labels.device)
-        return self.sample(points[self.image_index], everything)
-
-    def resize_nearest(self, size: tuple[int, int]) -> Tensor:
-        """All segments at another size: (M, h, w) float32."""
-        if self.masks is not None:
-            return _nearest(self.masks, size).float()
-        picked = _nearest(self.index_maps, size)[self.image_index]
-        return (picked == self.within_image[:, None, None]).float()
-
-    def select(self, segments: Tensor) -> Tensor:
-        """Whole masks of chosen segments: (R,) -> (R, H, W) bool."""
-        if self.masks is not None:
-            return self.masks[segments]
-        maps = self.index_maps[self.image_index[segments]]
-        return maps == self.within_image[segments, None, None]

@@ -1,7 +1,10 @@
-"""Heads: pixel features in, mask predictions out."""
+"""Heads: pixel features in, predictions out."""
+
 from __future__ import annotations
 
 from unimask.models.heads.mask2former import Mask2FormerHead
 from unimask.models.heads.maskformer import MaskFormerHead
+from unimask.models.heads.per_pixel import PerPixelHead
+from unimask.models.heads.query_head import QueryHead
 
-__all__ = ['Mask2FormerHead', 'MaskFormerHead']
+__all__ = ['Mask2FormerHead', 'MaskFormerHead', 'PerPixelHead', 'QueryHead']

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from unimask.models.layers import MLP, DecoderLayer, sine_position
+from unimask.models.heads.query_head import QueryHead
+from unimask.models.layers import DecoderLayer, projection, sine_position
 from unimask.registry import MODELS
-from unimask.structures import MaskPrediction, PixelFeatures
+from unimask.structures import MaskPrediction, PixelFeatures, TargetBatch
 
 
 @MODELS.register_module()
-class Mask2FormerHead(BaseModule):
+class Mask2FormerHead(QueryHead):
     """Queries look, layer by layer, where their previous mask is (Mask2Former, section 3.2).
 
     Args:
@@ -38,37 +38,38 @@ class Mask2FormerHead(BaseModule):
                  mask_channels: int = 256, num_queries: int = 100, num_layers: int = 9,
                  channels: int = 256, num_heads: int = 8, ffn_channels: int = 2048,
                  dropout: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(
+            num_classes=num_classes, mask_channels=mask_channels, channels=channels)
         self.num_levels = len(memory_channels)
         self.query_feat = nn.Embedding(num_queries, channels)
         self.query_embed = nn.Embedding(num_queries, channels)
         self.level_embed = nn.Embedding(self.num_levels, channels)
-        self.input_proj = nn.ModuleList(
-            nn.Identity() if width == channels else nn.Conv2d(width, channels, 1)
-            for width in memory_channels)
+        self.input_proj = nn.ModuleList(projection(width, channels) for width in memory_channels)
         self.layers = nn.ModuleList(
             DecoderLayer(width=channels, num_heads=num_heads, ffn_channels=ffn_channels,
                          dropout=dropout, cross_first=True)
             for _ in range(num_layers))
-        self.decoder_norm = nn.LayerNorm(channels)
-        self.class_embed = nn.Linear(channels, num_classes + 1)
-        self.mask_embed = MLP(
-            inputs=channels, hidden=channels, outputs=mask_channels, num_layers=3)
 
-    def forward(self, pixels: PixelFeatures) -> MaskPrediction:
-        """All L predictions: one from the bare queries, one after every layer."""
+    def forward(self, pixels: PixelFeatures, targets: TargetBatch | None = None
+                ) -> MaskPrediction:
+        """All L predictions: one from the bare queries, one after every layer.
+
+        ``targets`` are not looked at.
+        """
         keys, values = self.embed_memory(pixels.memory)
         thumbnails = self.thumbnails(pixels)
         query = self.query_feat.weight.expand(len(pixels.mask_features), -1, -1)
         position = self.query_embed.weight
-        predictions = [self.predict(query)]
+        class_logits, embeddings = self.classify(query)
+        predictions = [(class_logits, embeddings)]
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
-            visible = visible_cells(predictions[-1][1], thumbnails[level])
+            visible = visible_cells(embeddings, thumbnails[level])
             query = layer(query, position, key=keys[level], value=values[level], visible=visible)
-            predictions.append(self.predict(query))
-        class_logits, embeddings = map(torch.stack, zip(*predictions, strict=True))
-        return MaskPrediction(class_logits, embeddings, pixels.mask_features)
+            class_logits, embeddings = self.classify(query)
+            predictions.append((class_logits, embeddings))
+        return MaskPrediction(*map(torch.stack, zip(*predictions, strict=True)),
+                              pixels.mask_features)
 
     def embed_memory(self, memory: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Keys and values (B, h_l * w_l, C): both with the level, keys with the position too."""
@@ -86,18 +87,13 @@ class Mask2FormerHead(BaseModule):
         """Mask features at each level's size, (B, C_m, h_l * w_l).
 
         Resizing is linear over space and the mask product over channels, so resized features
-        give resized masks: the masks themselves are never made (``design.md``, section 6.1).
+        give resized masks: the masks themselves are never made.
         """
         features = pixels.mask_features.float()
         return [
             _flat(F.interpolate(
                 features, level.shape[-2:], mode='bilinear', align_corners=False))
             for level in pixels.memory]
-
-    def predict(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (B, Q, K + 1) and mask embeddings (B, Q, C_m) of the queries."""
-        normed = self.decoder_norm(query)
-        return self.class_embed(normed), self.mask_embed(normed)
 
 
 def _flat(maps: Tensor) -> Tensor:

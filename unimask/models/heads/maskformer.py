@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import nn
 
-from unimask.models.layers import MLP, DecoderLayer, sine_position
-from unimask.models.layers.blocks import caffe2_xavier_
+from unimask.models.heads.query_head import QueryHead
+from unimask.models.layers import DecoderLayer, projection, sine_position
 from unimask.registry import MODELS
-from unimask.structures import MaskPrediction, PixelFeatures
+from unimask.structures import MaskPrediction, PixelFeatures, TargetBatch
 
 
 @MODELS.register_module()
-class MaskFormerHead(BaseModule):
+class MaskFormerHead(QueryHead):
     """DETR decoder over the coarsest map; classes and mask embeddings of its queries.
 
     MaskFormer, section 3.4. A memory of another width than the decoder's is projected first.
@@ -40,28 +39,18 @@ class MaskFormerHead(BaseModule):
                  mask_channels: int = 256, num_queries: int = 100, num_layers: int = 6,
                  channels: int = 256, num_heads: int = 8, ffn_channels: int = 2048,
                  dropout: float = 0.1) -> None:
-        super().__init__()
+        super().__init__(
+            num_classes=num_classes, mask_channels=mask_channels, channels=channels)
         self.query_embed = nn.Embedding(num_queries, channels)
-        self.input_proj = self._projection(memory_channels[0], channels)
+        self.input_proj = projection(memory_channels[0], channels)
         self.layers = nn.ModuleList(
             DecoderLayer(width=channels, num_heads=num_heads, ffn_channels=ffn_channels,
                          dropout=dropout, cross_first=False)
             for _ in range(num_layers))
-        self.decoder_norm = nn.LayerNorm(channels)
-        self.class_embed = nn.Linear(channels, num_classes + 1)
-        self.mask_embed = MLP(
-            inputs=channels, hidden=channels, outputs=mask_channels, num_layers=3)
 
-    @staticmethod
-    def _projection(inputs: int, outputs: int) -> nn.Module:
-        if inputs == outputs:
-            return nn.Identity()
-        conv = nn.Conv2d(inputs, outputs, 1)
-        caffe2_xavier_(conv)
-        return conv
-
-    def forward(self, pixels: PixelFeatures) -> MaskPrediction:
-        """All L predictions, one after every layer."""
+    def forward(self, pixels: PixelFeatures, targets: TargetBatch | None = None
+                ) -> MaskPrediction:
+        """All L predictions, one after every layer; ``targets`` are not looked at."""
         memory = self.input_proj(pixels.memory[0])
         value = memory.flatten(2).transpose(1, 2)
         key = value + sine_position(tuple(memory.shape[-2:]), memory.shape[1], memory.device)
@@ -71,9 +60,4 @@ class MaskFormerHead(BaseModule):
         for layer in self.layers:
             query = layer(query, position, key=key, value=value)
             states.append(query)
-        return self.predict(torch.stack(states), pixels.mask_features)
-
-    def predict(self, states: Tensor, mask_features: Tensor) -> MaskPrediction:
-        """Predictions of the decoder's states (L, B, Q, C)."""
-        normed = self.decoder_norm(states)
-        return MaskPrediction(self.class_embed(normed), self.mask_embed(normed), mask_features)
+        return MaskPrediction(*self.classify(torch.stack(states)), pixels.mask_features)

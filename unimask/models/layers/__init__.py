@@ -1,19 +1,22 @@
 """Layers that nobody swaps: plain modules without registry."""
+
 from __future__ import annotations
 
 from unimask.models.layers.attention import Attention
-from unimask.models.layers.blocks import (
-    MLP,
-    DecoderLayer,
-    EncoderLayer,
-    FeedForward,
+from unimask.models.layers.blocks import MLP, DecoderLayer, EncoderLayer, xavier_matrices_
+from unimask.models.layers.convolution import (
+    caffe2_xavier_,
     conv_norm,
-    xavier_matrices_,
+    projection,
+    published_conv,
+    top_down_step,
 )
 from unimask.models.layers.deformable_attention import DeformableAttention, DeformableEncoderLayer
+from unimask.models.layers.linear import FeedForward, Linear
 from unimask.models.layers.position import sine_position
 
 __all__ = [
     'MLP', 'Attention', 'DecoderLayer', 'DeformableAttention', 'DeformableEncoderLayer',
-    'EncoderLayer', 'FeedForward', 'conv_norm', 'sine_position', 'xavier_matrices_',
+    'EncoderLayer', 'FeedForward', 'Linear', 'caffe2_xavier_', 'conv_norm', 'projection',
+    'published_conv', 'sine_position', 'top_down_step', 'xavier_matrices_',
 ]

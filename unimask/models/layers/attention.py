@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unimask.ops.cpu import linear as onednn
+from unimask.models.layers.linear import Linear, linear
 
 
 class Attention(nn.Module):
     """Multi-head attention with the parameters of ``nn.MultiheadAttention``.
 
-    Unlike that, it takes a mask that is broadcast over the heads (``design.md``, section 6.5).
+    Unlike that, it takes a mask that is broadcast over the heads, which is not repeated for each.
 
     Args:
         width: E.
@@ -34,7 +34,7 @@ class Attention(nn.Module):
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -53,7 +53,7 @@ class Attention(nn.Module):
         """
         inputs = (query, key, value)
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        heads = [self._split(project(x, w, b))
+        heads = [self._split(linear(x, w, b))
                  for x, w, b in zip(inputs, weights, biases, strict=True)]
         mixed = F.scaled_dot_product_attention(
             *heads, attn_mask=visible, dropout_p=self.dropout if self.training else 0.0)
@@ -62,10 +62,3 @@ class Attention(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, E) -> (B, heads, T, E / heads)."""
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-
-
-def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``F.linear``, faster for many rows on the CPU: (..., E) -> (..., F)."""
-    if onednn.supports(x):
-        return onednn.linear(x, weight, bias)
-    return F.linear(x, weight, bias)

@@ -1,4 +1,4 @@
-"""Feed-forward parts and transformer layers, all post-norm.
+"""Transformer layers, all post-norm.
 
 Shapes: B batch, T queries, S keys, E width.
 """
@@ -6,11 +6,10 @@ Shapes: B batch, T queries, S keys, E width.
 from __future__ import annotations
 
 import torch
-from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from unimask.models.layers.attention import Attention
-from unimask.ops.cpu import linear as onednn
+from unimask.models.layers.linear import FeedForward, Linear
 
 
 class MLP(nn.Module):
@@ -20,35 +19,12 @@ class MLP(nn.Module):
         super().__init__()
         widths = [inputs] + [hidden] * (num_layers - 1) + [outputs]
         self.layers = nn.ModuleList(
-            nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False))
+            Linear(before, after) for before, after in zip(widths, widths[1:], strict=False))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = linear_relu(layer, x)
+            x = layer(x).relu()
         return self.layers[-1](x)
-
-
-class FeedForward(nn.Module):
-    """Two linear layers with ReLU and dropout: (..., E) -> (..., E)."""
-
-    def __init__(self, width: int, hidden: int, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.linear1 = nn.Linear(width, hidden)
-        self.linear2 = nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if onednn.supports(x) and not (self.training and self.dropout.p):
-            return onednn.feed_forward(x, self.linear1.weight, self.linear1.bias,
-                                       self.linear2.weight, self.linear2.bias)
-        return self.linear2(self.dropout(linear_relu(self.linear1, x)))
-
-
-def linear_relu(layer: nn.Linear, x: Tensor) -> Tensor:
-    """ReLU of a linear layer: (..., inputs) -> (..., outputs)."""
-    # In place, and as a matrix: with more axes the layer returns a view, and autograd copies what
-    # is changed through a view.
-    return layer(x.flatten(0, -2)).relu_().unflatten(0, x.shape[:-1])
 
 
 class EncoderLayer(nn.Module):
@@ -127,22 +103,6 @@ class DecoderLayer(nn.Module):
     def _self(self, query: Tensor, position: Tensor) -> Tensor:
         place = query + position
         return self.self_norm(query + self.dropout(self.self_attn(place, place, query)))
-
-
-def conv_norm(inputs: int, outputs: int, kernel: int, *, relu: bool) -> ConvModule:
-    """Convolution without bias, GroupNorm(32), optionally ReLU; initialised as published."""
-    module = ConvModule(
-        inputs, outputs, kernel, padding=kernel // 2, bias=False,
-        norm_cfg=dict(type='GN', num_groups=32), act_cfg=dict(type='ReLU') if relu else None)
-    caffe2_xavier_(module.conv)
-    return module
-
-
-def caffe2_xavier_(conv: nn.Conv2d) -> None:
-    """Kaiming uniform with a = 1 and zero bias (reference text, section 1.5)."""
-    nn.init.kaiming_uniform_(conv.weight, a=1)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
 
 
 @torch.no_grad()

@@ -10,10 +10,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from unimask.models.layers.attention import project
-from unimask.models.layers.blocks import FeedForward, xavier_matrices_
+from unimask.models.layers.blocks import xavier_matrices_
+from unimask.models.layers.linear import FeedForward, Linear
 from unimask.ops import deformable_self_attention
-from unimask.ops.cpu.recompute import recomputed
+from unimask.ops.recompute import recomputed
 
 Sizes = tuple[tuple[int, int], ...]
 
@@ -37,10 +37,10 @@ class DeformableAttention(nn.Module):
             raise ValueError(f'num_heads={num_heads} does not divide the width {width}.')
         self.shape = (num_heads, num_levels, num_points)
         samples = num_heads * num_levels * num_points
-        self.sampling_offsets = nn.Linear(width, samples * 2)
-        self.attention_weights = nn.Linear(width, samples)
-        self.value_proj = nn.Linear(width, width)
-        self.output_proj = nn.Linear(width, width)
+        self.sampling_offsets = Linear(width, samples * 2)
+        self.attention_weights = Linear(width, samples)
+        self.value_proj = Linear(width, width)
+        self.output_proj = Linear(width, width)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -72,17 +72,13 @@ class DeformableAttention(nn.Module):
             (B, S, E).
         """
         heads, levels, points = self.shape
-        values = _apply(self.value_proj, x).unflatten(2, (heads, -1))
+        values = self.value_proj(x).unflatten(2, (heads, -1))
         query = x + position
         with recomputed(query, lambda: x + position):
-            offsets = _apply(self.sampling_offsets, query).unflatten(2, (heads, levels, points, 2))
-            logits = _apply(self.attention_weights, query).unflatten(2, (heads, levels, points))
+            offsets = self.sampling_offsets(query).unflatten(2, (heads, levels, points, 2))
+            logits = self.attention_weights(query).unflatten(2, (heads, levels, points))
         mixed = deformable_self_attention(values, sizes, offsets, logits)
-        return _apply(self.output_proj, mixed)
-
-
-def _apply(layer: nn.Linear, x: Tensor) -> Tensor:
-    return project(x, layer.weight, layer.bias)
+        return self.output_proj(mixed)
 
 
 class DeformableEncoderLayer(nn.Module):

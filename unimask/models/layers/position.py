@@ -10,6 +10,7 @@ from torch import Tensor
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve a later training too
 def sine_position(size: tuple[int, int], channels: int, device: torch.device) -> Tensor:
     """Encoding of every cell of a map; depends on sizes only, so it is made once per size.
 

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
-from unimask.models.losses.matcher import Matches
+from unimask.models.losses.naming import named_losses
 from unimask.ops import sample_maps
-from unimask.registry import MODELS, TASK_UTILS
-from unimask.structures import MaskPrediction, TargetBatch
+from unimask.registry import MODELS, TASK_UTILS, build
+from unimask.structures import MaskPrediction, Matches, TargetBatch
 
 
 @MODELS.register_module()
@@ -39,22 +39,38 @@ class SetCriterion(nn.Module):
                  sampler: dict | object | None, class_weight: float = 2.0,
                  no_object_weight: float = 0.1) -> None:
         super().__init__()
-        self.matcher = TASK_UTILS.build(matcher) if isinstance(matcher, dict) else matcher
-        self.mask_losses = [
-            MODELS.build(loss) if isinstance(loss, dict) else loss for loss in mask_losses]
-        self.sampler = TASK_UTILS.build(sampler) if isinstance(sampler, dict) else sampler
+        self.matcher = build(TASK_UTILS, matcher)
+        self.mask_losses = [build(MODELS, loss) for loss in mask_losses]
+        self.sampler = build(TASK_UTILS, sampler)
         self.class_weight = class_weight
         self.no_object_weight = no_object_weight
 
     def forward(self, prediction: MaskPrediction, targets: TargetBatch) -> dict[str, Tensor]:
-        """Weighted scalar losses: ``loss_cls``, ``loss_mask``, ``loss_dice`` of the last
-        prediction, ``d{i}.loss_*`` of the earlier ones."""
-        matches = self.matcher(prediction, targets)
-        with torch.autocast(prediction.class_logits.device.type, enabled=False):
-            losses = {'loss_cls': self.class_losses(prediction, targets, matches)}
-            for name, values in self.matched_mask_losses(prediction, targets, matches).items():
-                losses[f'loss_{name}'] = values
-        return named_losses(losses)
+        """Weighted scalar losses.
+
+        Returns:
+            ``loss_cls``, ``loss_mask``, ``loss_dice`` of the last prediction, ``d{i}.loss_*`` of
+            the earlier ones; those of piloted queries as ``mp.loss_*`` and ``d{i}.mp.loss_*``.
+        """
+        device = prediction.class_logits.device
+        with torch.autocast(device.type, enabled=False):
+            # Every process takes part in this sum once a step, whatever its images hold.
+            masks = mean_mask_count(len(targets), device)
+            matches = self.matcher(prediction, targets)
+            losses = named_losses(self.compare(prediction, targets, matches, masks))
+            if prediction.piloted is not None:
+                known = prediction.piloted
+                losses |= named_losses(
+                    self.compare(known.prediction, targets, known.matches, masks), part='mp.')
+        return losses
+
+    def compare(self, prediction: MaskPrediction, targets: TargetBatch, matches: Matches,
+                masks: Tensor) -> dict[str, Tensor]:
+        """Every loss of every prediction, (L,) each; ``masks`` is what mask losses are per."""
+        losses = {'loss_cls': self.class_losses(prediction, targets, matches)}
+        for name, values in self.matched_mask_losses(prediction, targets, matches).items():
+            losses[f'loss_{name}'] = values / (masks * matches.copies)
+        return losses
 
     def class_losses(self, prediction: MaskPrediction, targets: TargetBatch,
                      matches: Matches) -> Tensor:
@@ -67,33 +83,34 @@ class SetCriterion(nn.Module):
         wanted.scatter_(1, matches.images * num_queries + matches.queries,
                         targets.labels[matches.segments])
         weights = torch.where(wanted == no_object, self.no_object_weight, 1.0)
+        if matches.counted is not None:
+            weights = weights * matches.counted.flatten()
         losses = F.cross_entropy(logits.flatten(0, 2), wanted.flatten(), reduction='none')
         losses = losses.view_as(weights) * weights
-        return self.class_weight * losses.sum(1) / weights.sum(1)
+        # Without a counted query the sum is 0, and so is the loss.
+        total = weights.sum(1).clamp(min=torch.finfo(weights.dtype).tiny)
+        return self.class_weight * losses.sum(1) / total
 
     def matched_mask_losses(self, prediction: MaskPrediction, targets: TargetBatch,
                             matches: Matches) -> dict[str, Tensor]:
-        """Every mask loss of every prediction, (L,) each."""
-        num_masks = mean_mask_count(len(targets), prediction.class_logits.device)
+        """Every mask loss of every prediction, summed over the pairs, (L,) each."""
         logits = matched_logits(prediction, matches)
         if self.sampler is None:
             # One prediction at a time: maps of the input's size are large.
             parts = [
-                self._compare(*dense_pairs(logits[layer:layer + 1], targets, segments[None]))
+                self._weigh(*dense_pairs(logits[layer:layer + 1], targets, segments[None]))
                 for layer, segments in enumerate(matches.segments)]
-            values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        else:
-            points = self.sampler(logits)
-            values = self._compare(*pairs_at_points(logits, targets, matches.segments, points))
-        return {name: value / num_masks for name, value in values.items()}
+            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        points = self.sampler(logits)
+        return self._weigh(*pairs_at_points(logits, targets, matches.segments, points))
 
-    def _compare(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
+    def _weigh(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
         return {loss.name: loss(logits, masks) for loss in self.mask_losses}
 
 
 def mean_mask_count(count: int, device: torch.device) -> Tensor:
     """Segments per rank, averaged over all ranks, at least one."""
-    value = torch.tensor(float(count), device=device)
+    value = torch.full((), float(count), device=device)
     all_reduce(value, op='mean')
     return value.clamp(min=1)
 
@@ -131,12 +148,3 @@ def dense_pairs(logits: Tensor, targets: TargetBatch,
     logits = F.interpolate(logits, targets.size, mode='bilinear', align_corners=False)
     masks = targets.select(segments.flatten()).unflatten(0, tuple(segments.shape))
     return logits.flatten(2), masks.flatten(2).float()
-
-
-def named_losses(losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """(L,) values by name -> scalars: the last without prefix, earlier ones ``d{i}.``."""
-    named = {name: values[-1] for name, values in losses.items()}
-    count = len(next(iter(losses.values())))
-    for index in range(count - 1):
-        named |= {f'd{index}.{name}': values[index] for name, values in losses.items()}
-    return named

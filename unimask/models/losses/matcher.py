@@ -7,7 +7,6 @@ all images (min(Q, N) of each), C mask dimension, P points.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,33 +14,15 @@ from torch import Tensor
 
 from unimask.models.losses.costs import MatchInputs
 from unimask.ops import assign, sample_features, uniform_points
-from unimask.registry import TASK_UTILS
-from unimask.structures import MaskPrediction, TargetBatch
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Pairs of every prediction; within one, images in order, queries ascending.
-
-    Attributes:
-        queries: (L, R) query within the image.
-        segments: (L, R) segment within the batch.
-        images: (R,) image of the pair.
-        counts: Pairs per image.
-    """
-
-    queries: Tensor
-    segments: Tensor
-    images: Tensor
-    counts: tuple[int, ...]
+from unimask.registry import TASK_UTILS, build
+from unimask.structures import MaskPrediction, Matches, TargetBatch
 
 
 @TASK_UTILS.register_module()
 class HungarianMatcher:
     """Cheapest assignment under a sum of costs, for all predictions at once.
 
-    All costs are computed on the device and travel to the host in one copy
-    (``design.md``, section 6.2).
+    All costs are computed on the device and travel to the host in one copy.
 
     Args:
         costs: Configs or objects; each maps :class:`MatchInputs` to (R, N).
@@ -51,7 +32,7 @@ class HungarianMatcher:
     """
 
     def __init__(self, *, costs: Sequence, num_points: int | None) -> None:
-        self.costs = [TASK_UTILS.build(c) if isinstance(c, dict) else c for c in costs]
+        self.costs = [build(TASK_UTILS, cost) for cost in costs]
         self.num_points = num_points
 
     @torch.no_grad()
@@ -66,7 +47,8 @@ class HungarianMatcher:
         host = torch.cat([cost.flatten() for cost in costs]).cpu().numpy()
         queries, segments, counts = _assign_all(host, [tuple(cost.shape) for cost in costs])
         pairs = torch.from_numpy(np.stack([queries, segments])).to(device, non_blocking=True)
-        images = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(device)
+        images = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(
+            device, non_blocking=True)
         return Matches(pairs[0], pairs[1], images, tuple(counts))
 
     def compared(self, features: Tensor, targets: TargetBatch) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from unimask.models.layers import DeformableEncoderLayer, conv_norm, sine_position
-from unimask.models.layers.blocks import caffe2_xavier_
+from unimask.models.layers import (
+    DeformableEncoderLayer,
+    conv_norm,
+    published_conv,
+    sine_position,
+    top_down_step,
+)
 from unimask.registry import MODELS
 from unimask.structures import PixelFeatures
 
@@ -65,8 +69,7 @@ class MSDeformAttnPixelDecoder(BaseModule):
             conv_norm(width, channels, 1, relu=False) for width in finer)
         self.output_convs = nn.ModuleList(
             conv_norm(channels, channels, 3, relu=True) for _ in finer)
-        self.mask_features = nn.Conv2d(channels, mask_channels, 1)
-        caffe2_xavier_(self.mask_features)
+        self.mask_features = published_conv(channels, mask_channels, 1)
         self.memory_channels = (channels,) * num_levels
         self.mask_channels = mask_channels
 
@@ -82,10 +85,8 @@ class MSDeformAttnPixelDecoder(BaseModule):
         memory = self.encode(features[::-1][:self.num_levels])
         x = memory[-1].contiguous(memory_format=torch.channels_last)
         for level in reversed(range(len(self.lateral_convs))):
-            lateral = self.lateral_convs[level](features[level])
-            x = lateral.add_(F.interpolate(
-                x, lateral.shape[-2:], mode='bilinear', align_corners=False))
-            x = self.output_convs[level](x)
+            x = top_down_step(x, features[level], lateral=self.lateral_convs[level],
+                              output=self.output_convs[level], mode='bilinear')
         return PixelFeatures(self.mask_features(x), tuple(memory))
 
     def encode(self, maps: Sequence[Tensor]) -> list[Tensor]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from unimask.models.layers import EncoderLayer, sine_position
-from unimask.models.layers.blocks import caffe2_xavier_
+from unimask.models.layers import EncoderLayer, published_conv, sine_position
 from unimask.models.necks.fpn import FPNPixelDecoder
 from unimask.registry import MODELS
+from unimask.structures import PixelFeatures
 
 
 @MODELS.register_module()
@@ -31,19 +31,21 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
     def __init__(self, *, in_channels: Sequence[int], channels: int = 256,
                  mask_channels: int = 256, num_layers: int = 6, num_heads: int = 8,
                  ffn_channels: int = 2048, dropout: float = 0.1) -> None:
-        super().__init__(
-            in_channels=in_channels, channels=channels, mask_channels=mask_channels)
-        self.input_proj = nn.Conv2d(in_channels[-1], channels, 1)
-        caffe2_xavier_(self.input_proj)
+        super().__init__(in_channels=[*in_channels[:-1], channels], channels=channels,
+                         mask_channels=mask_channels)
+        self.input_proj = published_conv(in_channels[-1], channels, 1)
         self.encoder = nn.ModuleList(
             EncoderLayer(width=channels, num_heads=num_heads, ffn_channels=ffn_channels,
                          dropout=dropout)
             for _ in range(num_layers))
 
-    def coarsest_channels(self, in_channels: Sequence[int], channels: int) -> int:
-        return channels
+    def forward(self, features: Sequence[Tensor]) -> PixelFeatures:
+        """Backbone maps, fine to coarse -> mask features at the finest map's size, memory."""
+        *finer, coarsest = features
+        return super().forward([*finer, self.encode(coarsest)])
 
     def encode(self, coarsest: Tensor) -> Tensor:
+        """The coarsest map (B, C_i, h, w) through the encoder, (B, C, h, w)."""
         x = self.input_proj(coarsest)
         size = tuple(x.shape[-2:])
         position = sine_position(size, x.shape[1], x.device)

@@ -1,12 +1,17 @@
-"""Post-processors: read semantic, instance or panoptic results out of queries and masks."""
+"""Post-processors: semantic, instance and panoptic results out of a prediction.
+
+All have one shape: ``(readout, taxonomy) -> PixelData | InstanceData``, and a ``field`` that names
+where the result goes on a data sample.
+"""
+
 from __future__ import annotations
 
-from unimask.models.post_processors.instance import InstancePostProcessor, InstanceResult
-from unimask.models.post_processors.panoptic import PanopticPostProcessor, PanopticResult
-from unimask.models.post_processors.readout import Readout
+from unimask.models.post_processors.instance import InstancePostProcessor
+from unimask.models.post_processors.panoptic import PanopticPostProcessor
+from unimask.models.post_processors.readout import DenseReadout, MaskReadout, Readout, read
 from unimask.models.post_processors.semantic import SemanticPostProcessor
 
 __all__ = [
-    'InstancePostProcessor', 'InstanceResult', 'PanopticPostProcessor', 'PanopticResult',
-    'Readout', 'SemanticPostProcessor',
+    'DenseReadout', 'InstancePostProcessor', 'MaskReadout', 'PanopticPostProcessor', 'Readout',
+    'SemanticPostProcessor', 'read',
 ]

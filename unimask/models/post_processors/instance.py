@@ -6,30 +6,15 @@ Shapes: Q queries, K classes, D detections, U queries among them, (H, W) output.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar
 
 import torch
+from mmengine.structures import InstanceData
 from torch import Tensor
 
-from unimask.models.post_processors.readout import Readout
+from unimask.models.post_processors.readout import MaskReadout
 from unimask.registry import MODELS
 from unimask.structures import Taxonomy
-
-
-class InstanceResult(NamedTuple):
-    """Detections, best class score first.
-
-    Attributes:
-        labels: (D,) int64.
-        scores: (D,).
-        masks: (D, H, W) bool.
-        bboxes: (D, 4) x1 y1 x2 y2 of the masks, right and bottom exclusive; zeros if empty.
-    """
-
-    labels: Tensor
-    scores: Tensor
-    masks: Tensor
-    bboxes: Tensor
 
 
 @MODELS.register_module()
@@ -41,10 +26,16 @@ class InstancePostProcessor:
         max_per_image: Pairs that are kept before stuff classes are dropped.
     """
 
+    field: ClassVar[str] = 'pred_instances'
     max_per_image: int = 100
 
-    def __call__(self, readout: Readout, taxonomy: Taxonomy) -> InstanceResult:
-        """Detections of thing classes."""
+    def __call__(self, readout: MaskReadout, taxonomy: Taxonomy) -> InstanceData:
+        """Detections of thing classes, best class score first.
+
+        Returns:
+            ``labels`` (D,) int64, ``scores`` (D,), ``masks`` (D, H, W) bool and ``bboxes`` (D, 4):
+            x1 y1 x2 y2 of the masks, right and bottom exclusive, zeros if empty.
+        """
         probabilities = readout.class_logits.softmax(-1)[:, :-1].flatten()
         scores, index = probabilities.topk(min(self.max_per_image, len(probabilities)))
         labels = index % readout.num_classes
@@ -52,11 +43,11 @@ class InstancePostProcessor:
         scores, index, labels = scores[things], index[things], labels[things]
         queries, where = (index // readout.num_classes).unique(return_inverse=True)
         masks, confidence = _masks(readout, queries)
-        return InstanceResult(
-            labels, scores * confidence[where], masks[where], mask_boxes(masks)[where])
+        return InstanceData(labels=labels, scores=scores * confidence[where],
+                            masks=masks[where], bboxes=mask_boxes(masks)[where])
 
 
-def _masks(readout: Readout, queries: Tensor) -> tuple[Tensor, Tensor]:
+def _masks(readout: MaskReadout, queries: Tensor) -> tuple[Tensor, Tensor]:
     """Binary masks (U, H, W) and their mean probability inside (U,)."""
     masks = torch.zeros(
         (len(queries), *readout.plan.output), dtype=torch.bool, device=queries.device)

@@ -6,29 +6,18 @@ Shapes: Q queries, K classes, S kept queries, (H, W) output.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
+from mmengine.structures import PixelData
 from torch import Tensor
 
-from unimask.models.post_processors.readout import Readout
+from unimask.models.post_processors.readout import MaskReadout
 from unimask.registry import MODELS
 from unimask.structures import Taxonomy
 
 # As in MMDetection: panoptic id = class + index * INSTANCE_OFFSET.
 INSTANCE_OFFSET = 1000
-
-
-class PanopticResult(NamedTuple):
-    """A panoptic map.
-
-    Attributes:
-        ids: (H, W) int64; class + index * 1000 with things counted from 1; K for void.
-        segments: Dicts with ``id``, ``category``, ``score`` and ``area`` (pixels).
-    """
-
-    ids: Tensor
-    segments: list[dict]
 
 
 class _Areas(NamedTuple):
@@ -51,24 +40,31 @@ class PanopticPostProcessor:
             (Mask2Former) or everything that its query won (MaskFormer).
     """
 
+    field: ClassVar[str] = 'pred_panoptic_seg'
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
     inside_mask: bool = True
 
-    def __call__(self, readout: Readout, taxonomy: Taxonomy) -> PanopticResult:
-        """The map and its segments."""
+    def __call__(self, readout: MaskReadout, taxonomy: Taxonomy) -> PixelData:
+        """The map and its segments.
+
+        Returns:
+            ``sem_seg`` (1, H, W) int64: class + index * 1000 with things counted from 1; K for
+            void. Metainfo ``segments_info``: dicts with ``id``, ``category``, ``score`` and
+            ``area`` (pixels).
+        """
         scores, labels = readout.class_logits.softmax(-1).max(-1)
         kept = ((labels != readout.num_classes) & (scores > self.object_threshold)).nonzero()[:, 0]
         if len(kept) == 0:
             void = torch.full(readout.plan.output, readout.num_classes, device=labels.device)
-            return PanopticResult(void, [])
+            return _packed(void, [])
         winner, areas = self._compete(readout, kept, scores[kept])
         ids, segments = self._segments(
             labels[kept].tolist(), scores[kept].tolist(), areas, taxonomy)
         table = torch.tensor([*ids, taxonomy.num_classes], device=winner.device)
-        return PanopticResult(table[winner.long()], segments)
+        return _packed(table[winner.long()], segments)
 
-    def _compete(self, readout: Readout, kept: Tensor, scores: Tensor) -> tuple[Tensor, _Areas]:
+    def _compete(self, readout: MaskReadout, kept: Tensor, scores: Tensor) -> tuple[Tensor, _Areas]:
         """Winner of every pixel (H, W) int16, S for none, and the areas."""
         count = len(kept)
         winner = torch.empty(readout.plan.output, dtype=torch.int16, device=kept.device)
@@ -105,3 +101,9 @@ class PanopticPostProcessor:
             if not taxonomy.is_thing(label):
                 stuff[label] = segments[-1]
         return ids, segments
+
+
+def _packed(ids: Tensor, segments: list[dict]) -> PixelData:
+    result = PixelData(sem_seg=ids[None])
+    result.set_metainfo(dict(segments_info=segments))
+    return result

@@ -1,43 +1,38 @@
-"""Semantic segmentation from queries."""
+"""Semantic segmentation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
+from mmengine.structures import PixelData
 from torch import Tensor
 
 from unimask.models.post_processors.readout import Readout
 from unimask.registry import MODELS
+from unimask.structures import Taxonomy
 
 
 @MODELS.register_module()
 @dataclass(frozen=True, kw_only=True)
 class SemanticPostProcessor:
-    """Score of a class: sum over queries of its probability times the mask (MaskFormer, 3.3).
+    """Every pixel gets the class of the highest score (MaskFormer, section 3.3).
 
     Attributes:
         resize_scores: Resize scores rather than mask logits to the output, as published models
-            do when they predict nothing but semantic maps; None lets the segmentor decide so.
+            do when they predict nothing but semantic maps. The segmentor fills it in.
     """
 
-    resize_scores: bool | None = None
+    field: ClassVar[str] = 'pred_sem_seg'
+    resize_scores: bool = False
 
-    def __call__(self, readout: Readout, *, alone: bool = False) -> Tensor:
-        """Label of every pixel, (H, W) int64. ``alone``: no other task is on."""
-        labels = [scores.argmax(0) for _, scores in self._tiles(readout, alone)]
-        return torch.cat(labels)
+    def __call__(self, readout: Readout, taxonomy: Taxonomy) -> PixelData:
+        """``sem_seg`` (1, H, W) int64."""
+        tiles = readout.class_tiles(resize_scores=self.resize_scores)
+        return PixelData(sem_seg=torch.cat([scores.argmax(0) for _, scores in tiles])[None])
 
-    def scores(self, readout: Readout, *, alone: bool = False) -> Tensor:
-        """Class scores of every pixel, (K, H, W); not normalised."""
-        return torch.cat([scores for _, scores in self._tiles(readout, alone)], dim=1)
-
-    def _tiles(self, readout: Readout, alone: bool) -> Iterator[tuple[slice, Tensor]]:
-        class_scores = readout.class_logits.softmax(-1)[:, :-1]
-        if alone if self.resize_scores is None else self.resize_scores:
-            yield from readout.score_tiles(class_scores)
-            return
-        for tile, logits in readout.tiles():
-            flat = class_scores.T @ logits.sigmoid().flatten(1)
-            yield tile, flat.unflatten(1, logits.shape[1:])
+    def scores(self, readout: Readout) -> Tensor:
+        """Class scores of every pixel, (K, H, W), which may be averaged over views."""
+        tiles = readout.class_tiles(resize_scores=self.resize_scores)
+        return torch.cat([readout.comparable(scores) for _, scores in tiles], dim=1)

@@ -24,12 +24,12 @@ _LONG_FACTOR = 7  # published: 3584 for short side 512, 4480 for 640
 class SemanticTTA(BaseTTAModel):
     """Averages the class scores of a segmentor over resized and mirrored images.
 
-    As in the published evaluation (section 4.5 of the reference) the views are made from the
-    image after the test pipeline, and the score maps are averaged at the original size before
-    the argmax. The views run one after the other, so memory does not grow with their number.
+    As in the published evaluation the views are made from the image after the test pipeline, and
+    the score maps are averaged at the original size before the argmax. The views run one after
+    the other, so memory does not grow with their number.
 
     Args:
-        module: The segmentor or its config. It has ``readout`` and a semantic post-processor.
+        module: The segmentor or its config. It has ``semantic_scores``.
         short_sides: Shorter edges of the views; None for 0.5 to 1.75 times that of the image.
         max_long_side: Bound of the longer edges; None for seven times the shorter one.
         flip: Also mirror every view.
@@ -77,11 +77,7 @@ class SemanticTTA(BaseTTAModel):
         sample = sample.clone()
         sample.set_metainfo(dict(img_shape=tuple(view.shape[-2:])))
         data = self.module.data_preprocessor(dict(inputs=[view], data_samples=[sample]), False)
-        inputs = data['inputs']
-        readout = self.module.readout(
-            self.module.predict_masks(inputs), 0, sample, tuple(inputs.shape[-2:]))
-        return self.module.post_processors['semantic'].scores(
-            readout, alone=self.module.semantic_alone)
+        return next(self.module.semantic_scores(data['inputs'], data['data_samples']))
 
     def _views(self, image: Tensor) -> Iterator[tuple[Tensor, bool]]:
         short = min(image.shape[-2:])

@@ -1,24 +1,33 @@
 """The segmentor: backbone, pixel decoder, head, criterion and post-processors in a row.
 
-Shapes: B batch, (H, W) padded input, (H_o, W_o) original image.
+Shapes: B batch, K classes, (H, W) padded input, (H_o, W_o) original image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from mmengine.model import BaseModel
 from mmengine.model.weight_init import initialize
-from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
+from unimask.errors import UserError
 from unimask.models.backbones.info import out_channels
-from unimask.models.post_processors import Readout
+from unimask.models.post_processors import Readout, read
+from unimask.models.segmentors.auxiliary import AuxiliaryBranch
 from unimask.models.segmentors.targets import make_target_batch
-from unimask.ops.cpu.folding import fold_frozen_norms
-from unimask.registry import DATASETS, MODELS
-from unimask.structures import MaskPrediction, Taxonomy
+from unimask.ops.folding import fold_frozen_norms
+from unimask.registry import DATASETS, MODELS, build
+from unimask.structures import (
+    BackboneFeatures,
+    DensePrediction,
+    MaskPrediction,
+    TargetBatch,
+    Taxonomy,
+)
+
+Prediction = MaskPrediction | DensePrediction
 
 TASKS = ('semantic', 'instance', 'panoptic')
 _POST_PROCESSORS = {
@@ -32,39 +41,55 @@ _POST_PROCESSORS = {
 class UniversalSegmentor(BaseModel):
     """One model for semantic, instance and panoptic segmentation.
 
+    Every part is a config or an object; configs may leave out the class count and widths, which
+    are filled in.
+
     Args:
-        backbone: Config; returns maps, fine to coarse.
-        neck: Config of the pixel decoder; ``in_channels`` may be left out.
-        head: Config; class count and widths are filled in.
-        criterion: Config; None for a model that is only used.
+        backbone: Images to maps, fine to coarse, or to ``BackboneFeatures``.
+        neck: The pixel decoder: maps to ``PixelFeatures``.
+        head: ``head(pixels, targets=None)`` gives a prediction; it gets targets in training only.
         taxonomy: A dataset's metainfo, or the registered name of a dataset with one.
+        criterion: ``criterion(prediction, targets)`` gives weighted losses; None for a model that
+            is only used.
+        auxiliary: Name -> ``dict(head=..., criterion=...)``: branches that learn from the
+            backbone's features; their losses get the name as prefix (``aux.loss_sem``).
         post_processors: Task -> config; tasks left out get the default one.
-        test_cfg: ``dict(tasks=...)``: which of semantic, instance and panoptic to predict.
+        test_cfg: ``dict(tasks=...)``: which of semantic, instance and panoptic to predict; by
+            default all that the head serves.
         data_preprocessor: Config of the normalisation and padding.
         init_cfg: Applied after everything else was initialised (pretrained weights).
 
     Raises:
-        ValueError: If a task is unknown or the taxonomy cannot be found.
+        UserError: A task is unknown or not served by the head, or the taxonomy cannot be found.
     """
 
-    def __init__(self, *, backbone: dict, neck: dict, head: dict, taxonomy: dict | str,
-                 criterion: dict | None = None, post_processors: dict | None = None,
-                 test_cfg: dict | None = None, data_preprocessor: dict | None = None,
+    def __init__(self, *, backbone: dict | nn.Module, neck: dict | nn.Module,
+                 head: dict | nn.Module, taxonomy: dict | str | Taxonomy,
+                 criterion: dict | nn.Module | None = None,
+                 auxiliary: Mapping[str, dict] | None = None,
+                 post_processors: Mapping[str, dict] | None = None,
+                 test_cfg: Mapping | None = None, data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.taxonomy = find_taxonomy(taxonomy)
-        self.tasks = _tasks(test_cfg)
-        self.backbone = MODELS.build(backbone)
+        classes = self.taxonomy.num_classes
+        self.backbone = build(MODELS, backbone, num_classes=classes)
         fold_frozen_norms(self.backbone)
-        self.neck = MODELS.build(_with_channels(neck, self.backbone))
-        self.head = MODELS.build(dict(
-            dict(num_classes=self.taxonomy.num_classes,
-                 memory_channels=self.neck.memory_channels,
-                 mask_channels=self.neck.mask_channels), **head))
-        self.criterion = MODELS.build(criterion) if criterion else None
+        channels = out_channels(self.backbone)
+        self.neck = build(MODELS, neck, **_widths(channels, neck, self.backbone))
+        self.head = build(MODELS, head, num_classes=classes,
+                          memory_channels=self.neck.memory_channels,
+                          mask_channels=self.neck.mask_channels)
+        self.criterion = build(MODELS, criterion)
+        self.auxiliary = nn.ModuleDict({
+            name: AuxiliaryBranch(**branch, facts=dict(num_classes=classes, in_channels=channels))
+            for name, branch in (auxiliary or {}).items()})
+        self.tasks = _tasks(test_cfg, self.head)
         self.post_processors = {
-            task: MODELS.build(dict(dict(type=name), **(post_processors or {}).get(task, {})))
-            for task, name in _POST_PROCESSORS.items()}
+            task: build(MODELS, dict(dict(type=_POST_PROCESSORS[task]),
+                                     **(post_processors or {}).get(task, {})),
+                        resize_scores=self.tasks == ('semantic',))
+            for task in _served(self.head)}
         # Convolutions are faster this way on CPU and GPU; the weights' names and shapes stay.
         self.to(memory_format=torch.channels_last)
 
@@ -78,7 +103,7 @@ class UniversalSegmentor(BaseModel):
                 initialize(self, init_cfg)
 
     def forward(self, inputs: Tensor, data_samples: Sequence | None = None,
-                mode: str = 'tensor') -> MaskPrediction | dict[str, Tensor] | list:
+                mode: str = 'tensor') -> Prediction | dict[str, Tensor] | list:
         """Run the model on preprocessed inputs (B, 3, H, W).
 
         Args:
@@ -93,17 +118,21 @@ class UniversalSegmentor(BaseModel):
             ValueError: If the mode is unknown or needs what is missing.
         """
         if mode == 'tensor':
-            return self.predict_masks(inputs)
+            return self.decode(self.encode(inputs))
         if mode not in ('loss', 'predict'):
             raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', not {mode!r}.")
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         return self.predict(inputs, data_samples)
 
-    def predict_masks(self, inputs: Tensor) -> MaskPrediction:
-        """Images (B, 3, H, W) -> queries' classes and masks."""
+    def encode(self, inputs: Tensor) -> BackboneFeatures:
+        """Images (B, 3, H, W) -> feature maps."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return self.head(self.neck(self.backbone(inputs)))
+        return BackboneFeatures.of(self.backbone(inputs))
+
+    def decode(self, features: BackboneFeatures, targets: TargetBatch | None = None) -> Prediction:
+        """Feature maps -> what the head predicts."""
+        return self.head(self.neck(features.maps), targets)
 
     def loss(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
         """Weighted losses by name; their sum is the total."""
@@ -113,44 +142,37 @@ class UniversalSegmentor(BaseModel):
         targets = make_target_batch(
             data_samples, size=tuple(inputs.shape[-2:]), taxonomy=self.taxonomy,
             device=inputs.device)
-        return self.criterion(self.predict_masks(inputs), targets)
+        features = self.encode(inputs)
+        losses = self.criterion(self.decode(features, targets), targets)
+        for name, branch in self.auxiliary.items():
+            losses |= {f'{name}.{key}': value for key, value in branch(features, targets).items()}
+        return losses
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: Sequence) -> list:
         """Data samples with the predictions of all tasks, at the original image size."""
         if data_samples is None:
             raise ValueError("mode='predict' needs data samples, at least empty ones.")
-        prediction = self.predict_masks(inputs)
-        for index, sample in enumerate(data_samples):
-            readout = self.readout(prediction, index, sample, tuple(inputs.shape[-2:]))
+        for sample, readout in zip(data_samples, self.readouts(inputs, data_samples), strict=True):
             for task in self.tasks:
-                getattr(self, f'_predict_{task}')(readout, sample)
+                processor = self.post_processors[task]
+                setattr(sample, processor.field, processor(readout, self.taxonomy))
         return list(data_samples)
 
-    def readout(self, prediction: MaskPrediction, index: int, sample: object,
-                padded: tuple[int, int]) -> Readout:
-        """One image's final prediction with its sizes, from the sample's metainfo."""
-        size = tuple(getattr(sample, 'img_shape', padded))[:2]
-        output = tuple(getattr(sample, 'ori_shape', size))[:2]
-        return Readout.of(prediction, index, padded=padded, size=size, output=output)
+    @torch.no_grad()
+    def readouts(self, inputs: Tensor, data_samples: Sequence) -> Iterator[Readout]:
+        """The final prediction of every image, with the sizes that its data sample states."""
+        prediction = self.decode(self.encode(inputs))
+        padded = tuple(inputs.shape[-2:])
+        for index, sample in enumerate(data_samples):
+            size = tuple(getattr(sample, 'img_shape', padded))[:2]
+            output = tuple(getattr(sample, 'ori_shape', size))[:2]
+            yield read(prediction, index, padded=padded, size=size, output=output)
 
-    @property
-    def semantic_alone(self) -> bool:
-        """Whether semantic maps are all that is predicted, which changes the order of resizing."""
-        return self.tasks == ('semantic',)
-
-    def _predict_semantic(self, readout: Readout, sample: object) -> None:
-        labels = self.post_processors['semantic'](readout, alone=self.semantic_alone)
-        sample.pred_sem_seg = PixelData(sem_seg=labels[None])
-
-    def _predict_instance(self, readout: Readout, sample: object) -> None:
-        result = self.post_processors['instance'](readout, self.taxonomy)
-        sample.pred_instances = InstanceData(**result._asdict())
-
-    def _predict_panoptic(self, readout: Readout, sample: object) -> None:
-        result = self.post_processors['panoptic'](readout, self.taxonomy)
-        sample.pred_panoptic_seg = PixelData(sem_seg=result.ids[None])
-        sample.pred_panoptic_seg.set_metainfo(dict(segments_info=result.segments))
+    def semantic_scores(self, inputs: Tensor, data_samples: Sequence) -> Iterator[Tensor]:
+        """Class scores (K, H_o, W_o) of every image, which may be averaged over views."""
+        processor = self.post_processors['semantic']
+        return (processor.scores(readout) for readout in self.readouts(inputs, data_samples))
 
 
 def find_taxonomy(source: Mapping | str | Taxonomy) -> Taxonomy:
@@ -161,28 +183,38 @@ def find_taxonomy(source: Mapping | str | Taxonomy) -> Taxonomy:
         return Taxonomy.from_metainfo(source)
     dataset = DATASETS.get(source)
     if dataset is None:
-        raise ValueError(
+        raise UserError(
             f'model.taxonomy names the dataset {source!r}, which is not registered. Give the '
             f'registered name (with its prefix, as in mmdet.CocoDataset) or a metainfo: '
             f'dict(classes=(...)).')
     return Taxonomy.from_metainfo(dataset.METAINFO)
 
 
-def _tasks(test_cfg: Mapping | None) -> tuple[str, ...]:
-    tasks = tuple((test_cfg or {}).get('tasks', TASKS))
+def _served(head: nn.Module) -> tuple[str, ...]:
+    """Tasks that can be read out of a head's predictions."""
+    return tuple(getattr(head, 'tasks', TASKS))
+
+
+def _tasks(test_cfg: Mapping | None, head: nn.Module) -> tuple[str, ...]:
+    served = _served(head)
+    tasks = tuple((test_cfg or {}).get('tasks') or served)
     unknown = [task for task in tasks if task not in TASKS]
     if unknown:
-        raise ValueError(f'model.test_cfg.tasks names {unknown}; there are {list(TASKS)}.')
+        raise UserError(f'model.test_cfg.tasks names {unknown}; there are {list(TASKS)}.')
+    missing = [task for task in tasks if task not in served]
+    if missing:
+        raise UserError(
+            f'model.test_cfg.tasks asks for {", ".join(missing)}, but {type(head).__name__} has '
+            f'no queries to read that out of: it serves {", ".join(served)}. Set '
+            f'model.test_cfg=dict(tasks={served}) or use a head with queries.')
     return tasks
 
 
-def _with_channels(neck: dict, backbone: nn.Module) -> dict:
-    """The neck's config, with the backbone's channels if it does not state them."""
-    if 'in_channels' in neck:
-        return neck
-    channels = out_channels(backbone)
-    if channels is None:
-        raise ValueError(
+def _widths(channels: Sequence[int] | None, neck: dict | nn.Module,
+            backbone: nn.Module) -> dict[str, Sequence[int]]:
+    """The fact ``in_channels``, which a neck's config may state itself."""
+    if channels is None and isinstance(neck, Mapping) and 'in_channels' not in neck:
+        raise UserError(
             f'{type(backbone).__name__} does not tell the channels of its feature maps: state '
             f'model.neck.in_channels, fine to coarse.')
-    return dict(neck, in_channels=channels)
+    return dict(in_channels=channels)

@@ -34,19 +34,18 @@ def _has_onednn() -> bool:
             and hasattr(torch.ops.mkldnn, '_linear_pointwise'))
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) -> Tensor:
-    """``x @ weight.T + bias``, then ReLU if asked for; differentiable once.
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``x @ weight.T + bias``, differentiable once.
 
     Args:
         x: (..., E) float32.
         weight: (F, E).
         bias: (F,).
-        relu: Whether negative results become zero.
 
     Returns:
         (..., F).
     """
-    return _Linear.apply(x.flatten(0, -2), weight, bias, relu).unflatten(0, x.shape[:-1])
+    return _Linear.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
 
 
 def feed_forward(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor,
@@ -85,20 +84,18 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool = Fal
 class _Linear(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, x, weight, bias, relu):
-        out = _product(x, weight, bias, relu=relu)
-        ctx.save_for_backward(x, weight, out if relu else None)
-        return out
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, weight, out = ctx.saved_tensors
-        grad = (grad.contiguous() if out is None
-                else torch.ops.aten.threshold_backward(grad, out, 0))
-        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         return (_product(grad, weight.t().contiguous(), None) if needs_x else None,
-                grad.t() @ x if needs_weight else None, grad.sum(0) if needs_bias else None, None)
+                grad.t() @ x if needs_weight else None, grad.sum(0) if needs_bias else None)
 
 
 class _FeedForward(torch.autograd.Function):

@@ -1,0 +1,72 @@
+"""Cross-entropy of every pixel.
+
+Shapes: L predictions, B batch, K classes, (h, w) logits, (H, W) padded input.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unimask.errors import UserError
+from unimask.models.losses.naming import named_losses
+from unimask.registry import MODELS
+from unimask.structures import DensePrediction, TargetBatch
+
+IGNORE = -100  # no class, of no data set
+
+
+@MODELS.register_module()
+class PixelCriterion(nn.Module):
+    """Cross-entropy of dense predictions, resized to the input (MaskFormer, section 4).
+
+    Float32 under autocast. A batch whose pixels are all ignored gives zero, with a gradient.
+
+    Args:
+        weight: Of the loss.
+        average: Divide by the number of ``valid`` pixels, or of ``all`` pixels, as MMSegmentation
+            does.
+        hardest: Count so many pixels per image alone, those of the batch with the largest losses
+            (online hard example mining); None for all of them. The divisor stays that of
+            ``average``.
+        align_corners: How the logits are resized.
+
+    Raises:
+        UserError: An option has a value that it cannot have.
+    """
+
+    def __init__(self, *, weight: float = 1.0, average: Literal['valid', 'all'] = 'valid',
+                 hardest: int | None = None, align_corners: bool = False) -> None:
+        super().__init__()
+        if average not in ('valid', 'all'):
+            raise UserError(f"PixelCriterion.average must be 'valid' or 'all', not {average!r}.")
+        if hardest is not None and hardest < 1:
+            raise UserError(f'PixelCriterion.hardest must be at least 1 pixel, not {hardest}.')
+        self.weight = weight
+        self.average = average
+        self.hardest = hardest
+        self.align_corners = align_corners
+
+    def forward(self, prediction: DensePrediction, targets: TargetBatch) -> dict[str, Tensor]:
+        """``loss_sem`` of the last prediction, ``d{i}.loss_sem`` of the earlier ones.
+
+        Raises:
+            ValueError: If segments overlap.
+        """
+        wanted = targets.semantic_map(IGNORE)
+        with torch.autocast(wanted.device.type, enabled=False):
+            values = [self.compare(logits.float(), wanted) for logits in prediction.logits]
+        return named_losses({'loss_sem': torch.stack(values)})
+
+    def compare(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Loss of logits (B, K, h, w) against classes (B, H, W), a scalar."""
+        logits = F.interpolate(logits, wanted.shape[-2:], mode='bilinear',
+                               align_corners=self.align_corners)
+        losses = F.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction='none').flatten()
+        count = (wanted != IGNORE).sum().clamp(min=1) if self.average == 'valid' else len(losses)
+        if self.hardest is not None:  # ignored pixels have loss 0 and change no sum
+            losses = losses.topk(min(self.hardest * len(wanted), len(losses)), sorted=False).values
+        return self.weight * losses.sum() / count
