@@ -112,11 +112,7 @@ CHECKS = {'semantic': check_semantic, 'panoptic': check_panoptic, 'instance': ch
 def check_semantic_scores(case: GoldenCase, images: str, inputs: torch.Tensor,
                           samples: list) -> None:
     model = case.model
-    with torch.no_grad():
-        prediction = model(inputs)
-    for index, sample in enumerate(samples):
-        readout = model.readout(prediction, index, sample, tuple(inputs.shape[-2:]))
-        scores = model.post_processors['semantic'].scores(readout, alone=model.semantic_alone)
+    for index, scores in enumerate(model.semantic_scores(inputs, samples)):
         assert case.error(f'{images}.result{index}.semantic.score', scores) < TOLERANCE
 
 

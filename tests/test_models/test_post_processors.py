@@ -13,9 +13,10 @@ from golden_tools import load_fill
 from torch import Tensor
 
 from unimask.models.post_processors import (
+    DenseReadout,
     InstancePostProcessor,
+    MaskReadout,
     PanopticPostProcessor,
-    Readout,
     SemanticPostProcessor,
 )
 from unimask.models.post_processors.instance import mask_boxes
@@ -25,9 +26,17 @@ from unimask.structures import Taxonomy
 CASE = 'mask2former_r50_coco_panoptic'
 
 
-def readout_of(logits: Tensor, masks: Tensor, plan: ResizePlan | None = None) -> Readout:
+def readout_of(logits: Tensor, masks: Tensor, plan: ResizePlan | None = None) -> MaskReadout:
     size = tuple(masks.shape[-2:])
-    return Readout(logits, torch.eye(len(masks)), masks, plan or ResizePlan(size, size, size, size))
+    return MaskReadout(
+        logits, torch.eye(len(masks)), masks, plan or ResizePlan(size, size, size, size))
+
+
+def panoptic(processor: PanopticPostProcessor, readout: MaskReadout, taxonomy: Taxonomy
+             ) -> tuple[Tensor, list[dict]]:
+    """The map (H, W) and its segments."""
+    found = processor(readout, taxonomy)
+    return found.sem_seg[0], found.segments_info
 
 
 def taxonomy_of(classes: int, things: int) -> Taxonomy:
@@ -50,7 +59,7 @@ def test_golden_panoptic(golden: dict, thresholds: str) -> None:
     key = f'postprocess.panoptic.{thresholds}'
     thing, overlap = map(float, thresholds.split('_'))
     processor = PanopticPostProcessor(object_threshold=thing, overlap_threshold=overlap)
-    ids, segments = processor(golden['readout'], golden['taxonomy'])
+    ids, segments = panoptic(processor, golden['readout'], golden['taxonomy'])
     expected = golden['info'][key]
     assert [s['category'] for s in segments] == [s['category_id'] for s in expected]
     table = {0: 133} | {e['id']: s['id'] for e, s in zip(expected, segments, strict=True)}
@@ -75,14 +84,14 @@ def test_golden_semantic(golden: dict) -> None:
     expected = golden['arrays']['postprocess.semantic.score']
     found = scores[tuple(slice(None, None, step) for step in steps)]
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    labels = SemanticPostProcessor()(golden['readout'])
-    assert torch.equal(labels, scores.argmax(0))
+    found = SemanticPostProcessor()(golden['readout'], golden['taxonomy'])
+    assert torch.equal(found.sem_seg[0], scores.argmax(0))
 
 
 PLAN = ResizePlan(source=(16, 20), padded=(64, 80), image=(57, 80), output=(90, 41))
 
 
-def random_readout() -> Readout:
+def random_readout() -> MaskReadout:
     return readout_of(3 * torch.randn(12, 6), 4 * torch.randn(12, 16, 20), PLAN)
 
 
@@ -99,18 +108,30 @@ def test_semantic_orders_of_resizing() -> None:
     full = F.interpolate(readout.features[None], PLAN.padded, mode='bilinear')[0].sigmoid()
     early = torch.einsum('qk,qhw->khw', classes, full)[:, :57]
     early = F.interpolate(early[None], PLAN.output, mode='bilinear')[0]
-    found = SemanticPostProcessor().scores(readout, alone=True)
+    found = SemanticPostProcessor(resize_scores=True).scores(readout)
     torch.testing.assert_close(found, early, atol=1e-4, rtol=1e-4)
-    assert torch.equal(SemanticPostProcessor(resize_scores=True).scores(readout), found)
     assert not torch.allclose(late, early, atol=1e-3)
+
+
+def test_dense_logits_are_resized_and_compared_as_probabilities() -> None:
+    logits = 3 * torch.randn(5, 16, 20)
+    readout = DenseReadout(logits, PLAN)
+    expected = resized(logits)
+    labels = SemanticPostProcessor()(readout, taxonomy_of(5, 0)).sem_seg[0]
+    assert (labels != expected.argmax(0)).float().mean() < 1e-3
+    scores = SemanticPostProcessor(resize_scores=True).scores(readout)
+    torch.testing.assert_close(scores, expected.softmax(0), atol=1e-4, rtol=1e-4)
 
 
 def test_small_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     readout, taxonomy = random_readout(), taxonomy_of(5, 3)
-    processors = [lambda: SemanticPostProcessor()(readout),
-                  lambda: SemanticPostProcessor()(readout, alone=True),
-                  lambda: InstancePostProcessor()(readout, taxonomy).masks,
-                  lambda: PanopticPostProcessor(object_threshold=0.2)(readout, taxonomy).ids]
+    dense = DenseReadout(torch.randn(5, 16, 20), PLAN)
+    processors = [
+        lambda: SemanticPostProcessor()(readout, taxonomy).sem_seg,
+        lambda: SemanticPostProcessor(resize_scores=True)(readout, taxonomy).sem_seg,
+        lambda: SemanticPostProcessor()(dense, taxonomy).sem_seg,
+        lambda: InstancePostProcessor()(readout, taxonomy).masks,
+        lambda: PanopticPostProcessor(object_threshold=0.2)(readout, taxonomy).sem_seg]
     whole = [make() for make in processors]
     from unimask.models.post_processors import readout as module
     monkeypatch.setattr(
@@ -124,15 +145,15 @@ def test_maskformer_keeps_what_a_query_won() -> None:
     masks = torch.tensor([[[5.0, 5, 5, 5, 5, 5, 5, 5, 5, -1]]])
     readout = readout_of(torch.tensor([[9.0, 0, 0]]), masks)
     taxonomy = taxonomy_of(2, 0)
-    ids, segments = PanopticPostProcessor()(readout, taxonomy)
+    ids, segments = panoptic(PanopticPostProcessor(), readout, taxonomy)
     assert segments[0]['area'] == 9 and ids[0, -1] == 2
-    ids, segments = PanopticPostProcessor(inside_mask=False)(readout, taxonomy)
+    ids, segments = panoptic(PanopticPostProcessor(inside_mask=False), readout, taxonomy)
     assert segments[0]['area'] == 10 and ids[0, -1] == 0
 
 
 def test_nothing_found() -> None:
     readout = readout_of(torch.tensor([[0.0, 0, 9]]).expand(4, -1), torch.randn(4, 5, 6))
-    ids, segments = PanopticPostProcessor()(readout, taxonomy_of(2, 1))
+    ids, segments = panoptic(PanopticPostProcessor(), readout, taxonomy_of(2, 1))
     assert segments == [] and (ids == 2).all() and ids.shape == (5, 6)
     found = InstancePostProcessor()(readout, taxonomy_of(2, 0))
     assert found.masks.shape == (0, 5, 6) and found.bboxes.shape == (0, 4)

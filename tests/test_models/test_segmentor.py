@@ -9,11 +9,13 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
+from torch import nn
 
+from unimask.errors import UserError
 from unimask.models.segmentors.targets import make_target_batch, make_targets
 from unimask.models.segmentors.universal import UniversalSegmentor, find_taxonomy
 from unimask.registry import MODELS
-from unimask.structures import MaskPrediction, Taxonomy
+from unimask.structures import BackboneFeatures, DensePrediction, MaskPrediction, Taxonomy
 
 TAXONOMY = Taxonomy(('cat', 'dog', 'sky'), (True, True, False), ((0, 0, 0),) * 3)
 CRITERION = dict(
@@ -108,7 +110,7 @@ def test_instances_and_semantic_map_give_things_and_stuff() -> None:
 def test_errors_name_the_image() -> None:
     sample = panoptic_sample()
     sample.gt_panoptic_seg.segments_info[0]['category'] = 7
-    with pytest.raises(ValueError, match=r'a\.jpg: label 7 is outside the 3 classes'):
+    with pytest.raises(ValueError, match=r'a\.jpg: segment 1 has the label 7, .* 3 classes'):
         make_target_batch([sample], size=(2, 4), taxonomy=TAXONOMY, device=torch.device('cpu'))
     with pytest.raises(ValueError, match=r'a\.jpg: .*does not fit'):
         make_target_batch([panoptic_sample()], size=(2, 3), taxonomy=TAXONOMY,
@@ -173,9 +175,11 @@ def test_modes_and_missing_parts(model: UniversalSegmentor) -> None:
     (dict(taxonomy='NoSuchDataset'), "names the dataset 'NoSuchDataset'"),
     (dict(neck=dict(type='MSDeformAttnPixelDecoder', num_levels=5)), 'num_levels=5 needs'),
     (dict(head=dict(type='Mask2FormerHead', num_heads=7)), 'num_heads=7 does not divide'),
+    (dict(head=dict(type='PerPixelHead'), test_cfg=dict(tasks=('semantic', 'panoptic'))),
+     'asks for panoptic, but PerPixelHead has no queries'),
 ])
 def test_configuration_errors(changes: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         MODELS.build(config(**changes))
 
 
@@ -199,3 +203,61 @@ def test_state_dict_round_trip(model: UniversalSegmentor) -> None:
     inputs = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(other(inputs).mask_logits(), model.eval()(inputs).mask_logits())
+
+
+class Doubled(nn.Module):
+    """A backbone that makes semantic maps, and knows the class count from the taxonomy."""
+
+    out_channels = (4, 4)
+
+    def __init__(self, *, num_classes: int) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 3, stride=4, padding=1)
+        self.classes = nn.Conv2d(4, num_classes, 1)
+
+    def forward(self, images: torch.Tensor) -> BackboneFeatures:
+        fine = self.body(images)
+        coarse = fine[..., ::2, ::2]
+        return BackboneFeatures((fine, coarse), (self.classes(fine), self.classes(coarse)))
+
+
+class Prior(nn.Module):
+    """The finest semantic map, as it is."""
+
+    def forward(self, features: BackboneFeatures) -> DensePrediction:
+        return DensePrediction(features.semantic[0][None])
+
+
+def test_dense_path_with_an_auxiliary_branch() -> None:
+    parts = config(
+        backbone=dict(type=Doubled),
+        neck=dict(type='FPNPixelDecoder', channels=32, mask_channels=8),
+        head=dict(type='PerPixelHead'), criterion=dict(type='PixelCriterion'),
+        auxiliary=dict(aux=dict(head=Prior(), criterion=dict(type='PixelCriterion', weight=0.4))))
+    model = MODELS.build(parts)
+    assert model.tasks == ('semantic',) and list(model.post_processors) == ['semantic']
+    samples = [sample_of_size(64, 96), sample_of_size(60, 90, empty=True)]
+    losses = model(torch.randn(2, 3, 64, 96), samples, mode='loss')
+    assert list(losses) == ['loss_sem', 'aux.loss_sem']
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    found = model.eval()(torch.randn(1, 3, 64, 96), [sample_of_size(60, 90)], mode='predict')[0]
+    assert found.pred_sem_seg.sem_seg.shape == (1, 50, 70)
+    assert not hasattr(found, 'pred_instances')
+    assert isinstance(model(torch.randn(1, 3, 64, 96)), DensePrediction)
+
+
+def test_targets_reach_the_head_in_training_alone() -> None:
+    seen = []
+
+    class Spy(nn.Module):
+        def forward(self, pixels: object, targets: object = None) -> MaskPrediction:
+            seen.append(targets)
+            return inner(pixels)
+
+    model = MODELS.build(config())
+    inner, model.head = model.head, Spy()
+    model(torch.randn(1, 3, 64, 64), [sample_of_size(64, 64)], mode='loss')
+    model(torch.randn(1, 3, 64, 64), [sample_of_size(64, 64)], mode='predict')
+    model(torch.randn(1, 3, 64, 64))
+    assert seen[0].labels.tolist() == [1] and seen[1:] == [None, None]

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
 from test_models.test_segmentor import CRITERION, config
 from torch import Tensor, nn
 
-from unimask.models.post_processors import Readout
+from unimask.models.post_processors import MaskReadout
 from unimask.ops.resize import ResizePlan
 from unimask.registry import MODELS, TASK_UTILS
 from unimask.structures import (
+    DensePrediction,
     MaskPrediction,
     PixelFeatures,
     SegmentTargets,
@@ -80,13 +83,31 @@ def run_mask_loss(loss: object) -> Tensor:
 
 def run_post_processor(processor: object) -> None:
     plan = ResizePlan((8, 8), (32, 32), (30, 32), (40, 41))
-    readout = Readout(torch.randn(4, 4), torch.randn(4, 6), torch.randn(6, 8, 8), plan)
-    if type(processor).__name__ == 'SemanticPostProcessor':
-        assert processor(readout).shape == (40, 41)
-    elif type(processor).__name__ == 'InstancePostProcessor':
-        assert processor(readout, TAXONOMY).masks.shape[1:] == (40, 41)
-    else:
-        assert processor(readout, TAXONOMY).ids.shape == (40, 41)
+    readout = MaskReadout(torch.randn(4, 4), torch.randn(4, 6), torch.randn(6, 8, 8), plan)
+    found = processor(readout, TAXONOMY)
+    assert processor.field in ('pred_sem_seg', 'pred_instances', 'pred_panoptic_seg')
+    maps = found.masks if isinstance(found, InstanceData) else found.sem_seg
+    assert maps.shape[1:] == (40, 41)
+
+
+def run_dense_criterion(criterion: object) -> Tensor:
+    targets = SegmentTargets.from_id_map(torch.randint(4, (32, 32)), [0, 2, 3], [0, 2, 1])
+    logits = torch.randn(2, 1, 3, 8, 8, requires_grad=True)
+    return sum(criterion(DensePrediction(logits), TargetBatch.stack([targets])).values())
+
+
+def run_tta(module: object) -> None:
+    sample = DetDataSample(metainfo=dict(ori_shape=(30, 40), img_shape=(64, 64)))
+    data = dict(inputs=[torch.zeros(3, 64, 64, dtype=torch.uint8)], data_samples=[sample])
+    assert module.eval().test_step(data)[0].pred_sem_seg.sem_seg.shape == (1, 30, 40)
+
+
+def preprocess(module: object) -> None:
+    sample = DetDataSample(gt_sem_seg=PixelData(sem_seg=torch.zeros(1, 5, 7)))
+    data = module(dict(inputs=[torch.full((3, 5, 7), 30)], data_samples=[sample]))
+    assert data['inputs'].shape == (1, 3, 8, 8)
+    assert data['inputs'][0, 0, 0, 0] == 2.0 and data['inputs'][0, 0, 7, 7] == 0
+    assert data['data_samples'][0] is sample
 
 
 CASES = {
@@ -101,6 +122,16 @@ CASES = {
     'MSDeformAttnPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
     'Mask2FormerHead': head(3),
     'MaskFormerHead': head(1),
+    'SemanticTTA': Case(dict(
+        module=config(data_preprocessor=dict(
+            type='ImagePreprocessor', mean=[9.0] * 3, std=[9.0] * 3, pad_size_divisor=32)),
+        short_sides=(64, 96)), run_tta),
+    'PerPixelHead': Case(
+        dict(num_classes=3, mask_channels=16, dropout=0.1),
+        lambda module: module(PixelFeatures(torch.randn(2, 16, 8, 8))).logits.square().sum()),
+    'PixelCriterion': Case(dict(hardest=200), run_dense_criterion),
+    'ImagePreprocessor': Case(
+        dict(mean=[10.0] * 3, std=[10.0] * 3, pad_size_divisor=8), preprocess),
     'SetCriterion': Case({k: v for k, v in CRITERION.items() if k != 'type'}, run_criterion),
     'MaskBCELoss': Case({}, run_mask_loss),
     'MaskFocalLoss': Case({}, run_mask_loss),

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from unimask.errors import UserError
+
 Colour = tuple[int, int, int]
 
 
@@ -21,7 +23,7 @@ class Taxonomy:
         palette: RGB colour (0 to 255) of each class.
 
     Raises:
-        ValueError: If there are no classes or the lengths differ.
+        UserError: If there are no classes or the lengths differ.
     """
 
     classes: tuple[str, ...]
@@ -30,10 +32,10 @@ class Taxonomy:
 
     def __post_init__(self) -> None:
         if not self.classes:
-            raise ValueError('A taxonomy needs at least one class; `classes` is empty.')
+            raise UserError('A taxonomy needs at least one class; `classes` is empty.')
         lengths = {len(self.classes), len(self.things), len(self.palette)}
         if len(lengths) > 1:
-            raise ValueError(
+            raise UserError(
                 f'A taxonomy states one thing flag and one colour per class, but it got '
                 f'{len(self.classes)} classes, {len(self.things)} thing flags and '
                 f'{len(self.palette)} colours.')
@@ -47,18 +49,18 @@ class Taxonomy:
                 class may have instances) and ``palette`` (RGB per class).
 
         Raises:
-            ValueError: If ``classes`` is missing or ``thing_classes`` names an unknown class.
+            UserError: If ``classes`` is missing or ``thing_classes`` names an unknown class.
         """
         classes = _names(metainfo.get('classes'))
         if not classes:
-            raise ValueError(
+            raise UserError(
                 "The dataset's metainfo has no `classes`. State them where the dataset is "
                 "configured: metainfo=dict(classes=('cat', 'dog', ...)).")
         thing_names = metainfo.get('thing_classes')
         things = classes if thing_names is None else _names(thing_names)
         unknown = sorted(set(things) - set(classes))
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f'`thing_classes` of the metainfo names {unknown}, which `classes` does not have.')
         palette = metainfo.get('palette')
         if palette is None or len(palette) < len(classes):

@@ -9,6 +9,7 @@ from timm.layers import Format
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from unimask.errors import UserError
 from unimask.registry import MODELS
 
 __all__ = ['TimmBackbone']
@@ -35,7 +36,7 @@ class TimmBackbone(BaseModule):
         strides: Stride of each returned map.
 
     Raises:
-        ValueError: If timm has no such model, or the model no such feature maps.
+        UserError: If timm has no such model, or the model no such feature maps.
     """
 
     def __init__(self, *, model_name: str, out_indices: tuple[int, ...] | None = None,
@@ -73,15 +74,15 @@ def _create(name: str, out_indices: tuple[int, ...] | None, pretrained: bool, ar
             ) -> nn.Module:
     if not timm.is_model(name):
         close = difflib.get_close_matches(name.split('.')[0], timm.list_models(), n=3)
-        raise ValueError(f'timm {timm.__version__} has no model "{name}".'
+        raise UserError(f'timm {timm.__version__} has no model "{name}".'
                          + (f' Did you mean {", ".join(close)}?' if close else ''))
     args = dict(args) if out_indices is None else dict(args, out_indices=tuple(out_indices))
     try:
         return timm.create_model(name, pretrained=pretrained, features_only=True, **args)
     except (RuntimeError, AttributeError, AssertionError, IndexError) as error:
-        raise ValueError(f'timm\'s "{name}" gives no feature maps with {args}: {error}') from error
+        raise UserError(f'timm\'s "{name}" gives no feature maps with {args}: {error}') from error
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f'timm cannot fetch the weights of "{name}" ({type(error).__name__}). With '
             'pretrained=False, model.init_cfg can name a file that is already here') from error
 
@@ -90,7 +91,7 @@ def _select(name: str, strides: list[int]) -> tuple[int, ...]:
     """Index of the last feature map of every stride that is wanted."""
     last = {stride: index for index, stride in enumerate(strides)}
     if not set(STRIDES) <= set(last):
-        raise ValueError(
+        raise UserError(
             f'timm\'s "{name}" has feature maps of stride {sorted(set(strides))}; stride 4, 8, 16 '
             'and 32 are needed. Choose a hierarchical model, or state out_indices')
     return tuple(last[stride] for stride in STRIDES)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unimask.errors import UserError
 from unimask.models.layers.linear import Linear, linear
 
 
@@ -23,13 +24,13 @@ class Attention(nn.Module):
         dropout: Of the attention weights.
 
     Raises:
-        ValueError: If the heads do not divide the width.
+        UserError: If the heads do not divide the width.
     """
 
     def __init__(self, width: int, num_heads: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         if width % num_heads:
-            raise ValueError(f'num_heads={num_heads} does not divide the width {width}.')
+            raise UserError(f'num_heads={num_heads} does not divide the width {width}.')
         self.num_heads = num_heads
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from unimask.errors import UserError
 from unimask.models.layers.blocks import xavier_matrices_
 from unimask.models.layers.linear import FeedForward, Linear
 from unimask.ops import deformable_self_attention
@@ -28,13 +29,13 @@ class DeformableAttention(nn.Module):
         num_points: P.
 
     Raises:
-        ValueError: If the heads do not divide the width.
+        UserError: If the heads do not divide the width.
     """
 
     def __init__(self, *, width: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()
         if width % num_heads:
-            raise ValueError(f'num_heads={num_heads} does not divide the width {width}.')
+            raise UserError(f'num_heads={num_heads} does not divide the width {width}.')
         self.shape = (num_heads, num_levels, num_points)
         samples = num_heads * num_levels * num_points
         self.sampling_offsets = Linear(width, samples * 2)

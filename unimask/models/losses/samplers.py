@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from unimask.errors import UserError
 from unimask.ops import draw_uncertain
 from unimask.registry import TASK_UTILS
 
@@ -27,7 +28,7 @@ class UncertainPointSampler:
 
     def __post_init__(self) -> None:
         if self.oversample_ratio < 1 or not 0 <= self.importance_ratio <= 1:
-            raise ValueError(
+            raise UserError(
                 f'oversample_ratio must be at least 1 and importance_ratio between 0 and 1, '
                 f'not {self.oversample_ratio} and {self.importance_ratio}.')
 

@@ -11,6 +11,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from unimask.errors import UserError
 from unimask.models.layers import (
     DeformableEncoderLayer,
     conv_norm,
@@ -42,7 +43,7 @@ class MSDeformAttnPixelDecoder(BaseModule):
             models keep the whole pixel decoder in float32; the sampling always is.
 
     Raises:
-        ValueError: If there are fewer maps than levels.
+        UserError: If there are fewer maps than levels.
     """
 
     def __init__(self, *, in_channels: Sequence[int], channels: int = 256,
@@ -51,7 +52,7 @@ class MSDeformAttnPixelDecoder(BaseModule):
                  dropout: float = 0.0, autocast: bool = False) -> None:
         super().__init__()
         if len(in_channels) < num_levels:
-            raise ValueError(
+            raise UserError(
                 f'num_levels={num_levels} needs as many feature maps, but the backbone returns '
                 f'{len(in_channels)}: see its out_indices.')
         self.num_levels = num_levels

@@ -15,9 +15,7 @@ from torch import Tensor
 from unimask.models.post_processors.readout import MaskReadout
 from unimask.registry import MODELS
 from unimask.structures import Taxonomy
-
-# As in MMDetection: panoptic id = class + index * INSTANCE_OFFSET.
-INSTANCE_OFFSET = 1000
+from unimask.structures.panoptic import segment_entry
 
 
 class _Areas(NamedTuple):
@@ -94,11 +92,12 @@ class PanopticPostProcessor:
                 stuff[label]['area'] += area
                 ids.append(label)
                 continue
-            things += taxonomy.is_thing(label)
-            identity = label + things * INSTANCE_OFFSET if taxonomy.is_thing(label) else label
-            segments.append(dict(id=identity, category=label, score=score, area=area))
-            ids.append(identity)
-            if not taxonomy.is_thing(label):
+            thing = taxonomy.is_thing(label)
+            things += thing
+            segments.append(
+                segment_entry(label, number=things if thing else 0, score=score, area=area))
+            ids.append(segments[-1]['id'])
+            if not thing:
                 stuff[label] = segments[-1]
         return ids, segments
 

@@ -1,8 +1,11 @@
 """From data samples to segment targets.
 
-What a sample carries decides (``design.md``, section 4.5): a panoptic map gives its segments;
-instances and a semantic map give things by instance and stuff by class; one of them alone gives
-its instances or a segment per class present.
+What a sample carries decides: a panoptic map gives its segments; instances and a semantic map give
+things by instance and stuff by class; one of them alone gives its instances or a segment per class
+present.
+
+Segments are made where the annotation lies. On the host, which is where ``ImagePreprocessor``
+leaves it, the questions that have to be asked of it (which classes occur?) make nothing wait.
 """
 
 from __future__ import annotations
@@ -13,26 +16,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unimask.errors import UserError
 from unimask.structures import SegmentTargets, TargetBatch, Taxonomy
-
-INSTANCE_OFFSET = 1000
+from unimask.structures.panoptic import segments_of
 
 
 def make_target_batch(data_samples: Iterable, *, size: tuple[int, int], taxonomy: Taxonomy,
                       device: torch.device) -> TargetBatch:
-    """Targets of a batch, padded to the input's size (H, W).
+    """Targets of a batch on a device, padded to the input's size (H, W).
 
     Raises:
-        ValueError: If a sample has no ground truth, a label is outside the taxonomy or the ground
+        UserError: If a sample has no ground truth, a label is outside the taxonomy or the ground
             truth is larger than the input; the text names the image.
     """
     targets = []
     for sample in data_samples:
         try:
-            targets.append(make_targets(sample, taxonomy).to(device).pad(size))
+            targets.append(make_targets(sample, taxonomy).pad(size))
         except ValueError as error:
-            raise ValueError(f'{image_name(sample)}: {error}') from error
-    return TargetBatch.stack(targets)
+            raise UserError(f'{image_name(sample)}: {error}') from error
+    return TargetBatch.stack(targets).to(device)
 
 
 def image_name(sample: object) -> str:
@@ -46,8 +49,8 @@ def make_targets(sample: object, taxonomy: Taxonomy) -> SegmentTargets:
     instances = getattr(sample, 'gt_instances', None)
     semantic = getattr(sample, 'gt_sem_seg', None)
     if panoptic is not None:
-        targets = _from_panoptic(panoptic, taxonomy)
-    elif instances is not None and semantic is not None:
+        return _from_panoptic(panoptic, taxonomy)
+    if instances is not None and semantic is not None:
         targets = _from_both(instances, semantic, taxonomy)
     elif instances is not None:
         targets = SegmentTargets.from_masks(_bool_masks(instances), instances.labels)
@@ -77,15 +80,9 @@ def _map_of(pixel_data: object) -> Tensor:
 
 def _from_panoptic(panoptic: object, taxonomy: Taxonomy) -> SegmentTargets:
     id_map = _map_of(panoptic)
-    segments = getattr(panoptic, 'segments_info', None)
-    if segments is None:  # MMDetection's encoding
-        ids = id_map.unique()
-        labels = ids % INSTANCE_OFFSET
-        valid = labels != taxonomy.num_classes
-        return SegmentTargets.from_id_map(id_map, ids[valid], labels[valid])
-    kept = [segment for segment in segments if not segment.get('iscrowd', 0)]
-    return SegmentTargets.from_id_map(
-        id_map, [segment['id'] for segment in kept], [segment['category'] for segment in kept])
+    segments = segments_of(id_map, getattr(panoptic, 'segments_info', None),
+                           num_classes=taxonomy.num_classes).without_crowd()
+    return SegmentTargets.from_id_map(id_map, segments.ids.tolist(), segments.labels.tolist())
 
 
 def _from_semantic(semantic: object, leave_out: Tensor | None = None) -> SegmentTargets:
