@@ -39,7 +39,7 @@ def components_page() -> str:
     register_all_modules()
     lines = ['# Components', '', 'What a config can name, straight from the registries.', '']
     for name in registry.__all__:
-        members = getattr(registry, name).module_dict
+        members = getattr(getattr(registry, name), 'module_dict', {})
         if members:
             lines += [f'## {name}', '', '| type | what it is |', '|---|---|']
             lines += [f'| `{key}` | {summary(members[key])} |' for key in sorted(members)]
