@@ -1,5 +1,5 @@
-# The daily habits. Each target that needs the environment makes it first; that takes 10 to 25
-# minutes the first time and no time later. Another Python: make env PYTHON=python3.12
+# The daily habits. Each target that needs the environment makes it first; the first time
+# that takes minutes (13 on two busy cores, see docs/setup.md), later no time. Another Python: make env PYTHON=python3.12
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 DEMO_ARGS ?=
