@@ -3,8 +3,10 @@
 import hashlib
 import importlib.util
 import json
+from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -16,17 +18,12 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
+from shapes_maker import ShapesSpec, make_shapes
+from shapes_maker.scene import EMPTY_SCENES, MIN_STUFF, VOID, draw_scene
+from shapes_maker.writing import MANIFEST
 
-from unimask.datasets import shapes
-from unimask.datasets.shapes import CLASSES, MANIFEST, ShapesDataset, ShapesSpec, make_shapes
-from unimask.datasets.shapes_scene import (
-    EMPTY_SCENES,
-    MIN_STUFF,
-    STUFF,
-    THINGS,
-    VOID,
-    draw_scene,
-)
+from unimask.datasets.shapes import CLASSES, STUFF, THINGS, ShapesDataset
+from unimask.errors import UserError
 from unimask.registry import DATASETS, METRICS
 
 SIZE = 64
@@ -124,6 +121,29 @@ def test_things_occlude_each_other():
 def test_same_parameters_give_the_same_bytes(root, tmp_path):
     make_shapes(tmp_path / 'again', **COUNTS, size=SIZE, seed=3)
     assert digests(tmp_path / 'again') == digests(root)
+
+
+# Of annotations, as pixels and texts. Pictures come from floating-point noise and a JPEG encoder,
+# whose last bits belong to the processor and to OpenCV's version.
+RECORDED = 'b5138eb1ebea80e420d6feb045aa6d3320f2037510379fdac3276a4afb1ccdcf'
+MEAN_COLOURS = [
+    [96.77, 140.94, 154.77], [97.45, 113.04, 100.24], [115.19, 125.43, 79.54],
+    [130.32, 138.46, 136.21], [130.64, 163.21, 121.88], [123.82, 127.17, 129.09],
+    [71.56, 151.3, 77.0], [134.12, 149.25, 130.4], [112.62, 143.26, 133.11]]
+
+
+def test_files_are_those_of_this_version(root):
+    """What was published on Shapes holds for files made later; a change needs a new VERSION."""
+    digest = hashlib.sha256()
+    paths = [path for path in sorted(root.rglob('*')) if path.suffix in ('.json', '.png')]
+    assert len(paths) == 23
+    for path in paths:
+        digest.update(path.read_bytes() if path.suffix == '.json' else
+                      cv2.imread(str(path), cv2.IMREAD_UNCHANGED).tobytes())
+    assert digest.hexdigest() == RECORDED
+    pictures = [cv2.imread(str(path)) for path in sorted(root.glob('images/*/*.jpg'))]
+    np.testing.assert_allclose(
+        [picture.mean((0, 1)) for picture in pictures], MEAN_COLOURS, atol=0.1)
 
 
 def test_another_seed_gives_other_pictures(root, tmp_path):
@@ -255,7 +275,7 @@ def test_files_do_not_depend_on_the_number_of_threads(root, tmp_path):
 
 def test_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / 'photo.jpg').write_bytes(b'precious')
-    with pytest.raises(FileExistsError, match='not a Shapes dataset'):
+    with pytest.raises(UserError, match='not a Shapes dataset'):
         make_shapes(tmp_path, num_train=1, num_val=1, size=48)
     assert [path.name for path in tmp_path.iterdir()] == ['photo.jpg']
 
@@ -276,7 +296,7 @@ def test_interruption_leaves_the_old_dataset_and_no_rubbish(tmp_path):
 
 @pytest.mark.parametrize('name, value', [('size', 8), ('num_train', -1), ('seed', -1)])
 def test_numbers_out_of_range_are_named(tmp_path, name, value):
-    with pytest.raises(ValueError, match=f'{name} is {value}'):
+    with pytest.raises(UserError, match=f'{name} is {value}'):
         make_shapes(tmp_path / 'shapes', **{name: value})
 
 
@@ -387,16 +407,29 @@ def test_training_samples_are_augmented(repo, root, task, field):
         assert field in sample and max(sample.img_shape) <= 128
 
 
+def tool_at(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f'{path.stem}_tool', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
 @pytest.mark.parametrize('arguments, code, text', [
     (['--num-train', '1', '--num-val', '1', '--size', '48'], 0, 'made'),
     (['--size', '1'], 1, 'size is 1'),
 ])
 def test_command(repo, tmp_path, capsys, arguments, code, text):
-    path = repo / 'tools/dataset_converters/make_shapes.py'
-    spec = importlib.util.spec_from_file_location('make_shapes_tool', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = tool_at(repo / 'tools/dataset_converters/make_shapes.py')
     assert tool.main([str(tmp_path / 'shapes'), *arguments]) == code
     captured = capsys.readouterr()
     assert text in captured.out + captured.err
-    assert (tmp_path / 'shapes' / shapes.MANIFEST).exists() == (code == 0)
+    assert (tmp_path / 'shapes' / MANIFEST).exists() == (code == 0)
+
+
+def test_demo_makes_its_data(repo, tmp_path):
+    demo = tool_at(repo / 'tools/misc/demo.py')
+    demo._make_data(Namespace(data_root=tmp_path / 'shapes', scenes=(1, 1)))
+    assert len(list((tmp_path / 'shapes/images').glob('*/*.jpg'))) == 2
+    with pytest.raises(SystemExit) as stop:
+        demo._make_data(Namespace(data_root=tmp_path / 'shapes', scenes=(-1, 1)))
+    assert stop.value.code == 1

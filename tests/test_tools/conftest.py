@@ -22,7 +22,7 @@ SMALL = {
 @pytest.fixture(scope='session')
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six scenes for training and three held out."""
-    from unimask.datasets.shapes import make_shapes
+    from shapes_maker import make_shapes
     root = tmp_path_factory.mktemp('data') / 'shapes'
     make_shapes(root, num_train=6, num_val=3, size=96)
     return root

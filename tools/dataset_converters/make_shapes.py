@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from mmengine.utils import ProgressBar
-
-from unimask.datasets.shapes import make_shapes
+from shapes_maker import make_shapes
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

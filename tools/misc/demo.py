@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,12 +18,13 @@ from mmengine.config import Config
 
 from unimask.checkpoints import atomic_write_text, latest_checkpoint
 from unimask.cli import leave, run_tool
-from unimask.datasets.shapes import make_shapes
 from unimask.engine import Runner, peak_memory_mb
 from unimask.preflight import load_config, prepare_config
 from unimask.utils import register_all_modules
 
-CONFIG = Path(__file__).resolve().parents[2] / 'configs/demo/mask2former_shapes.py'
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs/demo/mask2former_shapes.py'
+MAKER = ROOT / 'tools/dataset_converters/make_shapes.py'
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,10 +47,7 @@ def main() -> None:
     args = parse_args()
     register_all_modules()
     started = time.time()
-    num_train, num_val = args.scenes
-    made = make_shapes(args.data_root, num_train=num_train, num_val=num_val)
-    print(f'Shapes data {"made" if made else "found"} in {args.data_root} '
-          f'({num_train} + {num_val} scenes)')
+    _make_data(args)
     seconds = dict(data=time.time() - started)
     cfg = _config(args)
     seconds['train'] = _train(cfg, args)
@@ -58,6 +58,15 @@ def main() -> None:
     atomic_write_text(json.dumps(summary, indent=2) + '\n', args.work_dir / 'summary.json')
     print(json.dumps(summary, indent=2))
     print(f'Pictures: {args.work_dir / "pictures"}, summary: {args.work_dir / "summary.json"}')
+
+
+def _make_data(args: argparse.Namespace) -> None:
+    """Draw the scenes, unless they are there."""
+    num_train, num_val = map(str, args.scenes)
+    status = subprocess.call([sys.executable, MAKER, args.data_root, '--num-train', num_train,
+                              '--num-val', num_val])
+    if status:  # it has said why
+        sys.exit(status)
 
 
 def _config(args: argparse.Namespace) -> Config:

@@ -33,8 +33,6 @@ from unimask.datasets.shapes import (
     ShapesDataset,
     ShapesInstanceDataset,
     ShapesSemanticDataset,
-    ShapesSpec,
-    make_shapes,
 )
 from unimask.datasets.transforms import *  # noqa: F403
 
@@ -44,5 +42,4 @@ __all__ = [
     'CocoFormatDataset', 'CocoInstanceDataset', 'CocoPanopticDataset', 'InstanceDataset',
     'MapillaryPanopticDataset', 'MapillarySemanticDataset', 'PanopticDataset', 'PennFudanDataset',
     'SemanticDataset', 'ShapesDataset', 'ShapesInstanceDataset', 'ShapesSemanticDataset',
-    'ShapesSpec', 'make_shapes',
 ]

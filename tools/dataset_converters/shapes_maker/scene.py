@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ['STUFF', 'THINGS', 'VOID', 'Scene', 'draw_scene']
+from unimask.datasets.shapes import STUFF, THINGS
 
-THINGS = ('disk', 'square', 'triangle', 'star', 'ring', 'cross')
-STUFF = ('sky', 'grass', 'water', 'sand', 'wall')
+__all__ = ['VOID', 'Scene', 'draw_scene']
+
 VOID = 0  # segment number of unlabelled pixels
 
 MIN_STUFF = 0.004  # part of the picture below which a stuff region is left unlabelled
