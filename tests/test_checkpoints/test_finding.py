@@ -37,9 +37,9 @@ def test_newest_comes_first(tmp_path: Path) -> None:
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (number, number))
     names = ['iter_4.pth', 'epoch_2.pth', 'iter_10.pth', 'iter_9.pth']
-    assert checkpoints_of(tmp_path) == [str(tmp_path / name) for name in names]
+    assert checkpoints_of(tmp_path) == [tmp_path / name for name in names]
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_10.pth'))
-    assert [Path(path).name for path in checkpoints_of(tmp_path)] == [
+    assert [path.name for path in checkpoints_of(tmp_path)] == [
         'iter_10.pth', 'iter_4.pth', 'epoch_2.pth', 'iter_9.pth']
 
 

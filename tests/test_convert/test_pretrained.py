@@ -8,6 +8,7 @@ import torchvision
 from torch import Tensor, nn
 
 from unimask.convert import PretrainedBackbone, convert
+from unimask.convert.pretrained import load_backbone
 from unimask.errors import UserError
 from unimask.registry import MODELS, WEIGHT_INITIALIZERS
 
@@ -169,3 +170,25 @@ def test_unreachable_url_says_where_to_put_the_file(tmp_path: Path, monkeypatch)
 def test_is_registered() -> None:
     init = WEIGHT_INITIALIZERS.build(dict(type='PretrainedBackbone', checkpoint='x.pth'))
     assert isinstance(init, PretrainedBackbone)
+
+
+def test_backbones_say_what_imagenet_weights_lack(tmp_path: Path) -> None:
+    class Decorated(nn.Module):
+        fresh_parameters = ('semantic_layers',)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 4, 1)
+            self.semantic_layers = nn.ModuleList([nn.Linear(2, 2)])
+            self.norm9 = nn.LayerNorm(2)
+
+    backbone = Decorated()
+    weights = {'conv1.weight': torch.zeros(4, 3, 1, 1), 'conv1.bias': torch.zeros(4)}
+    with pytest.raises(UserError, match='no weights for 2 parameters.*norm9.weight'):
+        load_backbone(backbone, weights, 'x.pth')
+    del backbone.norm9
+    load_backbone(backbone, weights, 'x.pth')
+    assert not backbone.conv1.weight.any()
+    with pytest.raises(UserError, match='conv1.bias'):
+        load_backbone(backbone, dict(weights, **{
+            'conv1.bias': torch.zeros(4, dtype=torch.complex64)}), 'x.pth')

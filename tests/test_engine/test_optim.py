@@ -14,6 +14,7 @@ from torch import nn
 
 from unimask.convert import convert_state_dict
 from unimask.engine.optim import AnyLayoutAdamW, GroupedOptimWrapperConstructor
+from unimask.errors import UserError
 from unimask.registry import MODELS
 
 CASES = {
@@ -100,6 +101,60 @@ def test_bad_options_are_named() -> None:
         GroupedOptimWrapperConstructor(CFG, dict(backbone_mult=0.1))
     with pytest.raises(ValueError, match='lacks weight_decay'):
         GroupedOptimWrapperConstructor(dict(optimizer=dict(type='AdamW', lr=1.0)))
+
+
+def test_components_say_what_is_not_decayed() -> None:
+    class Gated(nn.Module):
+        undecayed = ('gamma', 'inner')
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gamma = nn.Parameter(torch.zeros(1))
+            self.inner = nn.Linear(2, 2)
+            self.outer = nn.Linear(2, 2)
+
+    model = nn.Sequential(nn.Linear(2, 2), Gated())
+    found = settings(model, build(model))
+    assert {name for name, (_, decay) in found.items() if not decay} == {
+        '1.gamma', '1.inner.weight', '1.inner.bias'}
+
+
+def test_custom_keys() -> None:
+    model = Model()
+    found = settings(model, build(model, paramwise_cfg=dict(
+        backbone_lr_mult=0.1, norm_decay_mult=0.5, custom_keys={
+            'fc': dict(lr_mult=2.0), 'neck.fc.bias': dict(decay_mult=0.0),
+            'backbone.embed': dict(decay_mult=1.0)})))
+    wanted = {
+        'backbone.fc.weight': (2e-4, 0.05), 'neck.fc.weight': (2e-4, 0.05),
+        'neck.fc.bias': (2e-4, 0.0), 'backbone.embed.weight': (1e-5, 0.05),
+        'neck.embed.weight': (1e-4, 0.0), 'neck.norm.bias': (1e-4, 0.025),
+        'backbone.norm.bias': (1e-5, 0.025), 'backbone.level_embed': (1e-5, 0.05)}
+    assert {name: found[name] for name in wanted} == {
+        name: pytest.approx(both) for name, both in wanted.items()}
+
+
+def test_the_recipe_of_semask_fpn_can_be_stated() -> None:
+    """Not decayed: names with ``norm`` or of position tables. A BN called ``bn`` is decayed."""
+    model = nn.ModuleDict(dict(
+        backbone=nn.ModuleDict(dict(semantic_norm1=nn.LayerNorm(2), fc=nn.Linear(2, 2))),
+        head=nn.ModuleDict(dict(bn=nn.BatchNorm2d(2), conv=nn.Conv2d(2, 2, 1)))))
+    model.backbone.relative_position_bias_table = nn.Parameter(torch.zeros(2))
+    found = settings(model, build(model, paramwise_cfg=dict(
+        norm_decay_mult=1.0, custom_keys={'norm': dict(decay_mult=0.0)})))
+    assert {name for name, (_, decay) in found.items() if not decay} == {
+        'backbone.semantic_norm1.weight', 'backbone.semantic_norm1.bias',
+        'backbone.relative_position_bias_table'}
+    assert {lr for lr, _ in found.values()} == {1e-4}
+
+
+@pytest.mark.parametrize(('keys', 'message'), [
+    ({'fc': dict(lr=1.0)}, "custom_keys\\['fc'\\]: unknown \\['lr'\\].*lr_mult"),
+    ({'bakbone': dict(lr_mult=0.1)}, "'bakbone' occurs in no parameter name"),
+])
+def test_bad_custom_keys_are_named(keys: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(Model(), paramwise_cfg=dict(custom_keys=keys))
 
 
 @pytest.fixture(scope='module')

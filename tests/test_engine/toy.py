@@ -41,6 +41,8 @@ class ToyData(BaseDataset):
 class ToyModel(BaseModel):
     """A linear layer, a normalisation and dropout, with 30 loss terms like a real head."""
 
+    class_parameters = ('class_embed',)
+
     def __init__(self, *, taxonomy: dict | str, fail_at: int = -1, slow: float = 0.0) -> None:
         super().__init__()
         self.classes = tuple(taxonomy['classes'])

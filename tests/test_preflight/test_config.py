@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import toy
 from mmengine.config import Config
 
 from unimask.errors import UserError
 from unimask.preflight import load_config, prepare_config
+from unimask.preflight.data import check_data
+from unimask.registry import DATASETS
 
 
 @pytest.fixture
@@ -143,3 +146,19 @@ def test_missing_weights_are_found_early(config: Config, tmp_path: Path) -> None
     config.load_from = str(tmp_path / 'none.pth')
     with pytest.raises(UserError, match='load_from: there is no checkpoint'):
         prepare_config(config)
+
+
+@pytest.mark.parametrize(('kind', 'words'), [
+    ('ADE20KPanopticDataset', 'ADEChallengeData2016'), ('CamVidDataset', 'camvid.py'),
+    ('mmdet.CocoDataset', 'cocodataset.org'), ('mmseg.CityscapesDataset', 'cityscapes-dataset.com'),
+    ('ToyCopy', 'from a friend'), ('PanopticDataset', '')])
+def test_datasets_say_where_their_data_come_from(kind: str, words: str) -> None:
+    @DATASETS.register_module(force=True)
+    class ToyCopy(toy.ToyData):
+        SOURCE = 'from a friend'
+
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(type=kind, data_root='no/where'))))
+    with pytest.raises(UserError) as caught:
+        check_data(cfg, ['train_dataloader'])
+    assert ('Where to get them' in str(caught.value)) == bool(words)
+    assert words in str(caught.value)

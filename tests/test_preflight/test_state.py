@@ -11,6 +11,8 @@ from unimask.preflight.state import load_state
 class Model(nn.Module):
     """A body and a class head."""
 
+    class_parameters = ('class_embed',)
+
     def __init__(self, classes: int, width: int = 2) -> None:
         super().__init__()
         self.body = nn.Linear(2, width)
@@ -44,3 +46,27 @@ def test_names_must_agree() -> None:
     load_state(state, Model(5), path='a.pth', fine_tune=True)
     with pytest.raises(UserError, match='convert.py'):
         load_state({'sem_seg_head.x': torch.ones(1)}, Model(5), path='a.pth', fine_tune=True)
+
+
+def test_parts_say_which_parameters_hang_on_the_classes() -> None:
+    class Prior(nn.Module):
+        class_parameters = ('keys',)
+
+        def __init__(self, classes: int) -> None:
+            super().__init__()
+            self.keys, self.body = nn.Linear(2, classes), nn.Linear(2, 2)
+
+    theirs, ours = nn.Sequential(Model(5), Prior(5)), nn.Sequential(Model(7), Prior(7))
+    load_state(theirs.state_dict(), ours, path='a.pth', fine_tune=True)
+    assert torch.equal(ours[1].body.weight, theirs[1].body.weight)
+    wider = nn.Sequential(Model(5), nn.Linear(2, 3))
+    with pytest.raises(UserError, match='1.weight is'):  # nobody said that this is about classes
+        load_state(wider.state_dict(), nn.Sequential(Model(5), nn.Linear(2, 4)), path='a.pth',
+                   fine_tune=True)
+
+
+def test_complex_values_do_not_become_real_ones() -> None:
+    state = Model(5).state_dict()
+    state['body.weight'] = state['body.weight'].to(torch.complex64)
+    with pytest.raises(UserError, match='body.weight has complex values'):
+        load_state(state, Model(5), path='a.pth')

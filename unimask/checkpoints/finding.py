@@ -13,17 +13,17 @@ WEIGHT_SUFFIXES = ('.pth', '.pt', '.bin', '.pkl', '.safetensors')
 _FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
-def checkpoints_of(work_dir: str | Path) -> list[str]:
+def checkpoints_of(work_dir: str | Path) -> list[Path]:
     """Paths of a run's checkpoints, the newest first: the one that ``last_checkpoint`` names,
     then by time of writing."""
     folder = Path(work_dir)
     found = [path for kind in ('iter', 'epoch') for path in folder.glob(f'{kind}_*.pth')
              if path.is_file()]
-    found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    found.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
     noted = _noted(folder)
     if noted is not None:
         found = [noted, *(path for path in found if path.name != noted.name)]
-    return [str(path) for path in found]
+    return found
 
 
 def _noted(folder: Path) -> Path | None:
@@ -38,7 +38,7 @@ def _noted(folder: Path) -> Path | None:
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
     """Path of the newest checkpoint of a run, None when it has none."""
-    return next(iter(checkpoints_of(work_dir)), None)
+    return next(map(str, checkpoints_of(work_dir)), None)
 
 
 def check_exists(path: str | Path, *, role: str) -> str:

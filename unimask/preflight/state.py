@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,10 +10,9 @@ from mmengine.logging import print_log
 from torch import nn
 
 from unimask.errors import UserError
+from unimask.metadata import is_under, named_by
 
 __all__ = ['StateReport', 'compare_state', 'load_state']
-
-_CLASS_PARAMETER = re.compile(r'(class_embed|cls_embed|label_enc|classifier)\.')
 
 
 @dataclass(frozen=True)
@@ -25,19 +23,17 @@ class StateReport:
         missing: Names that only the model has.
         unexpected: Names that only the checkpoint has.
         mismatched: name -> (shape in the checkpoint, shape in the model).
+        class_count: Mismatched names whose shapes differ by the number of classes alone.
+        complex_values: Names whose complex values a real parameter cannot take.
         shared: Number of names that both have.
     """
 
     missing: list[str]
     unexpected: list[str]
     mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    class_count: list[str]
+    complex_values: list[str]
     shared: int
-
-    @property
-    def class_count(self) -> list[str]:
-        """Mismatched names whose shapes differ by the number of classes alone."""
-        return [name for name, (theirs, ours) in self.mismatched.items()
-                if _CLASS_PARAMETER.search(name) and theirs[1:] == ours[1:]]
 
 
 def compare_state(state: Mapping[str, torch.Tensor], model: nn.Module) -> StateReport:
@@ -47,10 +43,16 @@ def compare_state(state: Mapping[str, torch.Tensor], model: nn.Module) -> StateR
     mismatched = {
         name: (tuple(state[name].shape), tuple(ours[name].shape)) for name in ours
         if name in shared and state[name].shape != ours[name].shape}
+    of_classes = named_by(model, 'class_parameters')
     return StateReport(
         missing=[name for name in ours if name not in shared],
         unexpected=[name for name in state if name not in shared],
-        mismatched=mismatched, shared=len(shared))
+        mismatched=mismatched,
+        class_count=[name for name, (theirs, own) in mismatched.items()
+                     if theirs[1:] == own[1:] and is_under(name, of_classes)],
+        complex_values=[name for name in shared
+                        if state[name].is_complex() and not ours[name].is_complex()],
+        shared=len(shared))
 
 
 def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str,
@@ -85,6 +87,9 @@ def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str
 
 
 def _check_shapes(report: StateReport, fresh: list[str], path: str) -> None:
+    if report.complex_values:
+        raise UserError(f'{path} does not fit the model: {_some(report.complex_values)} has '
+                        'complex values. Is it a checkpoint of this model?')
     wrong = {name: both for name, both in report.mismatched.items() if name not in fresh}
     counts = [name for name in report.class_count if name in wrong]
     if counts:

@@ -11,46 +11,57 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import Parameter
 from torch.optim import Optimizer
 
+from unimask.errors import UserError
+from unimask.metadata import is_under, named_by
 from unimask.ops.cpu.adamw import AnyLayoutAdamW
 from unimask.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 __all__ = ['GroupedOptimWrapperConstructor']
 
 # Modules all of whose own parameters are kept from decay, and names that are, wherever they are.
-UNDECAYED = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm,
-             nn.Embedding)
+NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 UNDECAYED_NAMES = ('relative_position_bias_table', 'absolute_pos_embed')
 FUSED = {'Adam': 'Adam', 'AdamW': AnyLayoutAdamW}
+_MULTIPLIERS = ('lr_mult', 'decay_mult')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class GroupedOptimWrapperConstructor:
     """Builds the optimiser with one parameter group per learning rate and weight decay.
 
-    The backbone learns at a multiple of the learning rate. Norms, embeddings and position bias
-    tables are not decayed; everything else is, biases included. Frozen parameters are left out.
-    Adam and AdamW run fused unless the config says otherwise or the device cannot.
+    Norms, embeddings, position bias tables, and what a component names in ``undecayed`` (see
+    :mod:`unimask.metadata`) are not decayed; everything else is, biases included. Frozen
+    parameters are left out. Adam and AdamW run fused unless the config says otherwise or the
+    device cannot.
 
     Args:
         optim_wrapper_cfg: Config of the optimiser wrapper with the key ``optimizer``, whose ``lr``
             and ``weight_decay`` are the base values.
-        paramwise_cfg: ``dict(backbone_lr_mult=0.1)``, the only option. None means 1.
+        paramwise_cfg: Any of
+
+            - ``backbone_lr_mult``: the backbone learns at this multiple of the learning rate;
+            - ``norm_decay_mult``: multiple of the weight decay for norms, 0 unless stated;
+            - ``custom_keys``: part of a parameter's name -> ``dict(lr_mult=..., decay_mult=...)``.
+              The longest part that occurs in a name decides; what it leaves out, the rules above
+              and the options before it decide.
 
     Raises:
-        ValueError: If ``paramwise_cfg`` has another key, or base values are missing.
+        UserError: If ``paramwise_cfg`` has another key, or base values are missing.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         options = dict(paramwise_cfg or {})
         self.backbone_lr_mult = float(options.pop('backbone_lr_mult', 1.0))
+        self.norm_decay_mult = float(options.pop('norm_decay_mult', 0.0))
+        self.custom_keys = _checked(options.pop('custom_keys', None) or {})
         if options:
-            raise ValueError(f'optim_wrapper.paramwise_cfg: unknown keys {sorted(options)}; '
-                             'backbone_lr_mult is the only one')
+            raise UserError(f'optim_wrapper.paramwise_cfg: unknown keys {sorted(options)}; there '
+                            'are backbone_lr_mult, norm_decay_mult and custom_keys')
         self.wrapper_cfg = dict(optim_wrapper_cfg)
         self.optimizer_cfg = dict(self.wrapper_cfg.pop('optimizer', {}))
         absent = {'type', 'lr', 'weight_decay'} - set(self.optimizer_cfg)
         if absent:
-            raise ValueError(f'optim_wrapper.optimizer lacks {", ".join(sorted(absent))}')
+            raise UserError(f'optim_wrapper.optimizer lacks {", ".join(sorted(absent))}')
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimiser wrapper of a model, which may be wrapped for distribution."""
@@ -60,19 +71,34 @@ class GroupedOptimWrapperConstructor:
 
     def groups(self, model: nn.Module) -> list[dict]:
         """Parameter groups with ``lr`` and ``weight_decay``, that of the full rate first."""
+        places = named_by(model, 'undecayed')
         found: dict[tuple[float, float], list[Parameter]] = {}
+        names = []
         for name, module, parameter in _trainable(model):
-            found.setdefault(self._settings(name, module), []).append(parameter)
+            decay = 0.0 if is_under(name, places) else self._decay_mult(name, module)
+            found.setdefault(self._settings(name, decay), []).append(parameter)
+            names.append(name)
+        _check_used(self.custom_keys, names)
         return [dict(params=parameters, lr=lr, weight_decay=decay)
                 for (lr, decay), parameters in sorted(found.items(), reverse=True,
                                                       key=lambda item: item[0])]
 
-    def _settings(self, name: str, module: nn.Module) -> tuple[float, float]:
-        scale = self.backbone_lr_mult if 'backbone' in name.split('.') else 1.0
-        undecayed = (isinstance(module, UNDECAYED)
-                     or name.rpartition('.')[2] in UNDECAYED_NAMES)
-        decay = 0.0 if undecayed else self.optimizer_cfg['weight_decay']
-        return self.optimizer_cfg['lr'] * scale, decay
+    def _decay_mult(self, name: str, module: nn.Module) -> float:
+        """Share of the weight decay that the kind of a parameter gets."""
+        if isinstance(module, NORMS):
+            return self.norm_decay_mult
+        undecayed = isinstance(module, nn.Embedding)
+        return 0.0 if undecayed or name.rpartition('.')[2] in UNDECAYED_NAMES else 1.0
+
+    def _settings(self, name: str, decay_mult: float) -> tuple[float, float]:
+        """Learning rate and weight decay of a parameter."""
+        usual = dict(decay_mult=decay_mult, lr_mult=(
+            self.backbone_lr_mult if 'backbone' in name.split('.') else 1.0))
+        fitting = sorted((key for key in self.custom_keys if key in name), key=len)
+        for key in fitting:
+            usual.update(self.custom_keys[key])
+        return (self.optimizer_cfg['lr'] * usual['lr_mult'],
+                self.optimizer_cfg['weight_decay'] * usual['decay_mult'])
 
     def _optimizer(self, groups: list[dict]) -> Optimizer:
         # torch's optimisers are registered in MMEngine's own scope
@@ -93,3 +119,19 @@ def _trainable(model: nn.Module) -> Iterator[tuple[str, nn.Module, Parameter]]:
             if parameter.requires_grad and parameter not in seen:
                 seen.add(parameter)
                 yield f'{prefix}.{name}' if prefix else name, module, parameter
+
+
+def _checked(custom_keys: dict) -> dict[str, dict[str, float]]:
+    for key, given in custom_keys.items():
+        unknown = set(given) - set(_MULTIPLIERS)
+        if unknown:
+            raise UserError(f'optim_wrapper.paramwise_cfg.custom_keys[{key!r}]: unknown '
+                            f'{sorted(unknown)}; there are {" and ".join(_MULTIPLIERS)}')
+    return {key: dict(given) for key, given in custom_keys.items()}
+
+
+def _check_used(custom_keys: dict, names: list[str]) -> None:
+    unused = [key for key in custom_keys if not any(key in name for name in names)]
+    if unused:
+        raise UserError(f'optim_wrapper.paramwise_cfg.custom_keys: {unused[0]!r} occurs in no '
+                        f'parameter name ({", ".join(names[:2])}, ..., {names[-1]}).')
