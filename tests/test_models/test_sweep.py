@@ -57,11 +57,13 @@ def neck(**settings: object) -> Case:
 
 
 def head(levels: int, **settings: object) -> Case:
-    memory = tuple(torch.randn(2, 32, 4 * 2**i, 6 * 2**i) for i in range(levels))
-    pixels = PixelFeatures(torch.randn(2, 16, 32, 48), memory)
+    def pixels() -> PixelFeatures:
+        memory = tuple(torch.randn(2, 32, 4 * 2**i, 6 * 2**i) for i in range(levels))
+        return PixelFeatures(torch.randn(2, 16, 32, 48), memory)
+
     common = dict(num_classes=3, memory_channels=(32,) * levels, mask_channels=16, channels=32,
                   num_queries=5, num_layers=2, num_heads=2, ffn_channels=16)
-    return Case(dict(common, **settings), lambda module: prediction_total(module(pixels)))
+    return Case(dict(common, **settings), lambda module: prediction_total(module(pixels())))
 
 
 def run_criterion(criterion: object) -> Tensor:

@@ -43,8 +43,7 @@ class HungarianMatcher:
             costs = [
                 self.image_costs(prediction, targets, features, masks, image)
                 for image in range(len(targets.counts))]
-        # The one place where the host waits for the device, and where images are looped over.
-        host = torch.cat([cost.flatten() for cost in costs]).cpu().numpy()
+        host = to_host(torch.cat([cost.flatten() for cost in costs]))
         queries, segments, counts = _assign_all(host, [tuple(cost.shape) for cost in costs])
         pairs = torch.from_numpy(np.stack([queries, segments])).to(device, non_blocking=True)
         images = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(
@@ -78,6 +77,11 @@ class HungarianMatcher:
                 mask_logits=queries @ features[image], masks=masks[own])
             parts.append(sum(cost(inputs) for cost in self.costs))
         return torch.cat(parts).unflatten(0, size)
+
+
+def to_host(values: Tensor) -> np.ndarray:
+    """The one place of a training step where the host waits for the device."""
+    return values.cpu().numpy()
 
 
 def _rows_at_once(features: Tensor) -> int:
