@@ -110,6 +110,7 @@ MASKFORMER_HEAD = (
 
 HEADS = (
     Rule(PREDICTOR + 'query_embed.weight', 'head.query_embed.weight'),
+    Rule(PREDICTOR + AFFINE, 'head.classifier.{p}'),  # the per-pixel baseline
     Rule(PREDICTOR + 'class_embed.' + AFFINE, 'head.class_embed.{p}'),
     Rule(PREDICTOR + 'mask_embed.layers.{n}.' + AFFINE, 'head.mask_embed.layers.{n}.{p}'),
     Ignore('criterion.empty_weight', 'class weights follow from the config'),
