@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry, root
+from torch.utils.data import DataLoader
 
 import unimask.registry as registries
 from unimask.errors import UserError, did_you_mean
@@ -14,11 +15,17 @@ from unimask.errors import UserError, did_you_mean
 __all__ = ['check_components', 'find_component', 'options_of']
 
 # Keys that builders take out of a config before the component sees it.
-_BUILDER_KEYS = {'type', '_scope_', 'priority', 'init_cfg', '_delete_'}
+_BUILDER_KEYS = {'type', '_scope_', 'priority', 'init_cfg', '_delete_', 'constructor',
+                 'paramwise_cfg', 'convert_to_iter_based'}
 # Parts of a config whose options are checked; elsewhere builders add and remove keys of their own.
 _CHECKED = ('model', 'train_dataloader.dataset', 'val_dataloader.dataset',
             'test_dataloader.dataset', 'val_evaluator', 'test_evaluator', 'custom_hooks',
             'default_hooks', 'tta_model')
+# The same, where classes hand options on to the class that they extend.
+_CHECKED_THROUGH = ('optim_wrapper', 'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg',
+                    'train_dataloader.', 'val_dataloader.', 'test_dataloader.')
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+_LOADER_OPTIONS = {*inspect.signature(DataLoader).parameters, 'num_batch_per_epoch', '_delete_'}
 # Contents that only look like components, or that builders treat specially.
 _OPAQUE = ('metainfo', 'taxonomy', 'norm_cfg', 'conv_cfg', 'act_cfg', 'init_cfg')
 
@@ -48,6 +55,19 @@ def options_of(component: Callable) -> set[str] | None:
     return set(parameters)
 
 
+def _options_through(component: Callable) -> set[str] | None:
+    """Options of a class and of those that it hands what it does not know; None for any."""
+    names: set[str] = set()
+    for kind in getattr(component, '__mro__', (component,)):
+        if inspect.isclass(kind) and '__init__' not in vars(kind):
+            continue
+        parameters = inspect.signature(kind.__init__ if inspect.isclass(kind) else kind).parameters
+        names |= set(parameters)
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            return names
+    return None
+
+
 def check_components(cfg: Config) -> None:
     """Raise on the first unknown component or option of a config.
 
@@ -57,6 +77,11 @@ def check_components(cfg: Config) -> None:
     for key, value in cfg.items():
         if not key.startswith('_'):
             _check(value, key)
+    for name in _LOADERS:
+        for key in cfg.get(name) or ():
+            if key not in _LOADER_OPTIONS:
+                raise UserError(f'{name}.{key}: a data loader has no option {key!r}.'
+                                f'{did_you_mean(key, _LOADER_OPTIONS)}')
 
 
 def _check(node: Any, path: str) -> None:
@@ -79,8 +104,9 @@ def _check_one(node: dict, path: str) -> None:
             f'{path}.type: nothing is registered as {node["type"]!r}.'
             f'{did_you_mean(node["type"], _all_names())} A component of your own is registered '
             'by importing its module: custom_imports = dict(imports=[...]).')
-    options = options_of(component)
-    if options is None or not path.startswith(_CHECKED):
+    options = (options_of(component) if path.startswith(_CHECKED) else
+               _options_through(component) if path.startswith(_CHECKED_THROUGH) else None)
+    if options is None:
         return
     for key in node:
         if key not in options and key not in _BUILDER_KEYS:

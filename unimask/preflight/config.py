@@ -11,8 +11,9 @@ from mmengine.config import Config
 from unimask.checkpoints import check_exists
 from unimask.errors import UserError, did_you_mean
 from unimask.preflight.components import check_components, find_component, options_of
+from unimask.preflight.config_files import check_keys, config_path
 from unimask.preflight.data import check_data, metainfo_of
-from unimask.preflight.options import apply_options
+from unimask.preflight.options import KNOWN_KEYS, apply_options
 from unimask.preflight.precision import choose_precision
 from unimask.registry import WEIGHT_INITIALIZERS
 
@@ -26,7 +27,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     """Read a config and change it.
 
     Args:
-        path: The config file.
+        path: The config file; ``unimask::demo/mask2former_shapes.py`` is one of this package.
         options: ``{'a.b.c': value}`` as given with ``--cfg-options``. A new ``data_root`` also
             reaches the paths that the file made from the old one, a new ``max_iters`` the
             schedule.
@@ -34,12 +35,14 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     Raises:
         UserError: The file is missing or cannot be read, or an option names no key.
     """
-    path = Path(path)
+    path = config_path(path)
     if not path.is_file():
         raise UserError(f'there is no config {path}.{_config_hint(path)}')
     try:
         cfg = Config.fromfile(str(path))
-    except (SyntaxError, NameError, TypeError, KeyError, OSError, ImportError,
+    except UserError as error:
+        raise UserError(f'the config {path} cannot be read: {error}') from error
+    except (SyntaxError, NameError, AssertionError, TypeError, KeyError, OSError, ImportError,
             AttributeError, ValueError) as error:
         raise UserError(f'the config {path} cannot be read: {type(error).__name__}: {error}'
                         ) from error
@@ -51,9 +54,9 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 def prepare_config(cfg: Config, *, mode: str = 'train', amp: str | None = None) -> Config:
     """Fit a config to its data and to this machine, and find what would fail later.
 
-    In this order: unknown components and their unknown options, missing data, classes
-    (``model.taxonomy`` becomes that of the dataset), missing weights, precision, and what a
-    machine without GPU needs.
+    In this order: misspelt keys, unknown components and their unknown options, missing data,
+    classes (``model.taxonomy`` becomes that of the dataset), missing weights, precision, and what
+    a machine without GPU needs.
 
     Args:
         cfg: Config; it is not changed.
@@ -70,6 +73,7 @@ def prepare_config(cfg: Config, *, mode: str = 'train', amp: str | None = None) 
     _revert_sync_bn(cfg)
     if mode == 'train':
         choose_precision(cfg, amp)
+    check_keys(cfg, KNOWN_KEYS)
     check_components(cfg)
     loaders = [f'{name}_dataloader' for name in LOADERS[mode]]
     check_data(cfg, loaders)
@@ -136,10 +140,12 @@ def _accepts(model: dict, option: str) -> bool:
 def _check_weights(cfg: Config, mode: str) -> None:
     """Look for the files of weights before anything is built."""
     if cfg.get('load_from'):
-        check_exists(cfg.load_from, role='--resume' if cfg.get('resume') else 'load_from')
+        found = check_exists(cfg.load_from, role='--resume' if cfg.get('resume') else 'load_from')
+        if not cfg.get('resume'):
+            cfg.load_from = found  # the file that a folder stands for, so that the log names it
     if mode == 'train' and not cfg.get('load_from') and not cfg.get('resume'):
         for path, node in walk(cfg.get('model'), 'model'):
-            if path.endswith('init_cfg') and 'checkpoint' in node:
+            if 'init_cfg' in path.split('.') and 'checkpoint' in node:
                 _check_pretrained(node, path)
 
 

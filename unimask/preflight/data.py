@@ -83,6 +83,10 @@ def metainfo_of(dataset: dict, *, key: str) -> dict | None:
         options.pop('pipeline')
     try:
         meta = getattr(DATASETS.build(options), 'metainfo', None)
+    except AssertionError as error:  # mmseg's word for a dataset in test mode
+        raise UserError(
+            f'{key}: {inner["type"]} does not know its classes. State them, in the order of the '
+            "labels: metainfo=dict(classes=('first', 'second')).") from error
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f'{key}: {error}') from error
     if not meta or not meta.get('classes'):

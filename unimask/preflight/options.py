@@ -10,12 +10,13 @@ from mmengine.runner import Runner
 from unimask.errors import UserError, did_you_mean
 from unimask.preflight.components import find_component, options_of
 
-__all__ = ['apply_options']
+__all__ = ['KNOWN_KEYS', 'apply_options']
 
 # What the runner reads of a config.
 _RUNNER_KEYS = tuple(inspect.signature(Runner.__init__).parameters)
 _OTHER_KEYS = ('data_root', 'find_unused_parameters', 'model_wrapper_cfg', 'tta_model',
                'trust_checkpoint', 'sync_bn', 'activation_checkpointing', 'compile')
+KNOWN_KEYS = {*_RUNNER_KEYS, *_OTHER_KEYS}
 
 
 def apply_options(cfg: Config, options: dict[str, Any]) -> None:
@@ -73,7 +74,7 @@ def _check_option(cfg: Config, key: str) -> None:
 def _known_keys(node: dict, *, top: bool) -> set[str] | None:
     """Keys that may be added to a dictionary of a config; None where anything may be."""
     if top:
-        return {*_RUNNER_KEYS, *_OTHER_KEYS}
+        return KNOWN_KEYS
     if 'type' not in node:
         return None
     component = find_component(node['type'])
