@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unimask.models.losses.costs import MatchInputs
+from unimask.models.segmentors.targets import make_target_batch
 from unimask.registry import MODELS, TASK_UTILS
 from unimask.structures import MaskPrediction, PixelFeatures, SegmentTargets, TargetBatch, Taxonomy
 
@@ -23,8 +24,8 @@ except ImportError:  # before it moved there
 
 __all__ = [
     'MaskPrediction', 'Matches', 'PixelFeatures', 'SegmentTargets', 'TargetBatch', 'Taxonomy',
-    'build', 'cost', 'drawn_points', 'plain_weights', 'shaken', 'targets_of', 'taxonomy',
-    'to_numpy',
+    'build', 'cost', 'drawn_points', 'made_targets', 'plain_weights', 'shaken', 'targets_of',
+    'taxonomy', 'to_numpy',
 ]
 
 
@@ -43,6 +44,11 @@ def cost(config: dict, *, class_logits: Tensor, labels: Tensor, mask_logits: Ten
 
 def targets_of(*images: SegmentTargets) -> TargetBatch:
     return TargetBatch.stack(images)
+
+
+def made_targets(samples: Sequence, size: tuple[int, int], classes: Taxonomy) -> TargetBatch:
+    """Targets of data samples, padded to the input's size."""
+    return make_target_batch(samples, size=size, taxonomy=classes, device=torch.device('cpu'))
 
 
 def taxonomy(classes: int, things: Sequence[int]) -> Taxonomy:
