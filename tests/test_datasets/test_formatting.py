@@ -100,3 +100,18 @@ def test_flip_means_the_one_that_flips_masks():
     flipped = TRANSFORMS.build(dict(type='RandomFlip', prob=1.0))(results)['gt_masks'].to_ndarray()
     assert flipped[0, :2, 4:].all()
     assert flipped.sum() == 4
+
+
+def test_packed_values_are_plain_and_on_the_cpu(tmp_path):
+    """So that targets can be made before anything moves to a device, and without asking it."""
+    pipeline = [*LOAD, dict(type='PackSegInputs', derive=('semantic', 'instance'))]
+    sample = PanopticDataset(**write_panoptic(tmp_path), pipeline=pipeline)[0]['data_samples']
+    tensors = [sample.gt_panoptic_seg.sem_seg, sample.gt_sem_seg.sem_seg,
+               *(sample.gt_instances[key] for key in ('labels', 'masks', 'bboxes'))]
+    for tensor in tensors:
+        assert type(tensor) is torch.Tensor
+        assert tensor.device.type == 'cpu' and tensor.is_contiguous()
+    for segment in sample.gt_panoptic_seg.segments_info:
+        assert [type(segment[key]) for key in ('id', 'category', 'isthing', 'iscrowd')] == [
+            int, int, bool, bool]
+    assert type(sample.gt_sem_seg.ignore_index) is int

@@ -19,9 +19,9 @@ from unimask.models.post_processors import (
     PanopticPostProcessor,
     SemanticPostProcessor,
 )
-from unimask.models.post_processors.instance import mask_boxes
 from unimask.ops.resize import ResizePlan
 from unimask.structures import Taxonomy
+from unimask.structures.masks import mask_boxes
 
 CASE = 'mask2former_r50_coco_panoptic'
 

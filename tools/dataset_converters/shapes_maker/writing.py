@@ -21,11 +21,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from pycocotools import mask as rle
 
 from shapes_maker.scene import VOID, Scene, draw_scene
+from unimask.datasets.coco_writing import box_around
 from unimask.datasets.shapes import CLASSES, PALETTE, STUFF, THINGS
 from unimask.errors import UserError
+from unimask.structures.panoptic import colour_ids
+from unimask.utils.rle import run_length_code
 
 __all__ = ['ShapesSpec', 'make_shapes']
 
@@ -190,7 +192,7 @@ def _write_scene(root: Path, split: str, stem: str, scene: Scene) -> None:
     labels = np.array([IGNORE_INDEX, *map(CLASSES.index, scene.classes)], np.uint8)
     numbers = np.arange(len(scene.classes) + 1)
     ids = np.array([_segment_id(number) for number in numbers])
-    bgr = np.stack([ids >> 16, ids >> 8 & 255, ids & 255], -1).astype(np.uint8)
+    bgr = colour_ids(ids)[:, ::-1]
     _write_image(pictures / f'{stem}.jpg', scene.image)
     _write_image(panoptic / f'{stem}.png', bgr[scene.segment_map])
     _write_image(semantic / f'{stem}.png', labels[scene.segment_map])
@@ -205,10 +207,10 @@ def _segments(scene: Scene) -> list[dict]:
     """COCO panoptic ``segments_info`` of a scene."""
     segments = []
     for number, name in enumerate(scene.classes, VOID + 1):
-        mask = (scene.segment_map == number).astype(np.uint8)
+        mask = scene.segment_map == number
         segments.append(dict(
             id=_segment_id(number), category_id=CATEGORY_IDS[name],
-            area=int(np.count_nonzero(mask)), bbox=list(cv2.boundingRect(mask)), iscrowd=0))
+            area=int(np.count_nonzero(mask)), bbox=box_around(mask), iscrowd=0))
     return segments
 
 
@@ -219,10 +221,9 @@ def _instances(scene: Scene, segments: list[dict], image_id: int, first_id: int)
     for number, (name, segment) in enumerate(pairs, VOID + 1):
         if name not in THINGS:
             continue
-        code = rle.encode(np.asfortranarray(scene.segment_map == number, dtype=np.uint8))
         annotations.append(segment | dict(
             id=first_id + len(annotations), image_id=image_id,
-            segmentation=dict(size=code['size'], counts=code['counts'].decode('ascii'))))
+            segmentation=run_length_code(scene.segment_map == number)))
     return annotations
 
 

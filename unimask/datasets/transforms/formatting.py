@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData, PixelData
 
 from unimask.errors import UserError
 from unimask.registry import TRANSFORMS
+from unimask.structures.masks import mask_boxes
 
 __all__ = ['PackSegInputs']
 
@@ -99,17 +100,5 @@ def _classes_of(ids: np.ndarray, segments: list[dict]) -> np.ndarray:
 
 
 def _instances(masks: np.ndarray, labels: np.ndarray) -> InstanceData:
-    return InstanceData(labels=torch.from_numpy(labels), masks=torch.from_numpy(masks),
-                        bboxes=torch.from_numpy(_boxes(masks)))
-
-
-def _boxes(masks: np.ndarray) -> np.ndarray:
-    """Boxes (N, 4) x0, y0, x1, y1 (end exclusive) around masks (N, h, w); zeros where empty."""
-    boxes = np.zeros((len(masks), 4), np.float32)
-    for axis, start in ((1, 0), (2, 1)):  # columns, then rows
-        used = masks.any(axis=axis)
-        size = used.shape[1]
-        boxes[:, start] = used.argmax(axis=1)
-        boxes[:, start + 2] = np.where(
-            used.any(axis=1), size - used[:, ::-1].argmax(axis=1), 0)
-    return boxes
+    tensor = torch.from_numpy(masks)
+    return InstanceData(labels=torch.from_numpy(labels), masks=tensor, bboxes=mask_boxes(tensor))

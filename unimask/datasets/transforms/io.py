@@ -8,6 +8,7 @@ from mmengine.fileio import get
 from PIL import Image, ImageOps
 
 from unimask.errors import UserError
+from unimask.structures.panoptic import ids_of_colours
 
 __all__ = ['read_image', 'read_index_map', 'read_segment_ids']
 
@@ -70,8 +71,7 @@ def read_segment_ids(path: str) -> np.ndarray:
     image = _open(path, 'panoptic map')
     if image.mode in ('L', *DEEP_MODES):
         return np.asarray(image).astype(np.int32)
-    rgb = np.asarray(image.convert('RGB')).astype(np.int32)
-    return rgb[..., 0] | rgb[..., 1] << 8 | rgb[..., 2] << 16
+    return ids_of_colours(np.asarray(image.convert('RGB')))
 
 
 def _open(path: str, what: str) -> Image.Image:

@@ -15,6 +15,7 @@ from torch import Tensor
 from unimask.models.post_processors.readout import MaskReadout
 from unimask.registry import MODELS
 from unimask.structures import Taxonomy
+from unimask.structures.masks import mask_boxes
 
 
 @MODELS.register_module()
@@ -58,17 +59,3 @@ def _masks(readout: MaskReadout, queries: Tensor) -> tuple[Tensor, Tensor]:
         torch.gt(logits, 0, out=masks[:, tile])
         inside += (logits.sigmoid() * masks[:, tile]).sum((1, 2))
     return masks, inside / (masks.sum((1, 2)) + 1e-6)
-
-
-def mask_boxes(masks: Tensor) -> Tensor:
-    """(U, H, W) bool -> (U, 4) float, x1 y1 x2 y2, right and bottom exclusive."""
-    edges = []
-    for axis in (1, 2):
-        used = masks.any(axis)
-        size = used.shape[1]
-        place = torch.arange(size, device=masks.device)
-        low = torch.where(used, place, size).amin(1)
-        high = torch.where(used, place + 1, 0).amax(1)
-        edges.append((torch.minimum(low, high), high))
-    (x1, x2), (y1, y2) = edges
-    return torch.stack([x1, y1, x2, y2], 1).float()
