@@ -12,6 +12,7 @@ from golden_tools import fix_random, load_fill
 from torch import Tensor
 
 from unimask.models.losses import HungarianMatcher, SetCriterion
+from unimask.models.losses import matcher as matcher_module
 from unimask.registry import MODELS
 from unimask.structures import MaskPrediction, SegmentTargets, TargetBatch
 
@@ -138,3 +139,15 @@ def test_sampler_prefers_uncertain_points() -> None:
     assert near > 0.75  # 40 % of uniform points
     with pytest.raises(ValueError, match='oversample_ratio'):
         type(sampler)(oversample_ratio=0.5)
+
+
+def test_more_segments_than_queries_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    matcher_module._warn_if_crowded.cache_clear()
+    monkeypatch.setattr(matcher_module, 'print_log', lambda text, **_: said.append(text))
+    targets = TargetBatch.stack([SegmentTargets.from_masks(torch.rand(7, 16, 16) > 0.5, [0] * 7)])
+    for queries in (5, 5, 7):
+        made = MaskPrediction(torch.randn(1, 1, queries, 3), torch.randn(1, 1, queries, 4),
+                              torch.randn(1, 4, 4, 4))
+        HungarianMatcher(costs=[dict(type='ClassCost')], num_points=9)(made, targets)
+    assert len(said) == 1 and '7 segments, but the model only 5 queries' in said[0]

@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 
+from unimask.errors import UserError
 from unimask.models.backbones import TimmBackbone
 from unimask.registry import MODELS
 
@@ -14,15 +15,11 @@ def build(name: str, **options) -> TimmBackbone:
     return MODELS.build(dict(type='TimmBackbone', model_name=name, **options))
 
 
-@pytest.mark.parametrize(('name', 'args'), [
-    ('tf_efficientnet_lite0', {}),
-    ('resnet18', {}),
-    ('convnext_atto', {}),
-    ('pvt_v2_b0', {}),
-    ('swin_tiny_patch4_window7_224', dict(strict_img_size=False)),  # channels last inside
-])
-def test_maps_have_the_stated_strides_and_channels(name: str, args: dict) -> None:
-    backbone = build(name, model_args=args).eval()
+@pytest.mark.parametrize('name', [
+    'tf_efficientnet_lite0', 'resnet18', 'convnext_atto', 'pvt_v2_b0',
+    'swin_tiny_patch4_window7_224'])  # the last: channels last inside, 224 by default
+def test_maps_have_the_stated_strides_and_channels(name: str) -> None:
+    backbone = build(name).eval()
     with torch.no_grad():
         maps = backbone(torch.randn(2, 3, 96, 128))
     assert backbone.strides == (4, 8, 16, 32)
@@ -34,6 +31,13 @@ def test_chosen_maps() -> None:
     backbone = build('resnet18', out_indices=(0, 2)).eval()
     assert (backbone.strides, backbone.out_channels) == ((2, 8), (64, 128))
     assert [each.shape[-1] for each in backbone(torch.randn(1, 3, 32, 32))] == [16, 4]
+
+
+@pytest.mark.parametrize('name', ['levit_128', 'coat_lite_tiny'])
+def test_a_model_for_one_size_says_so(name: str) -> None:
+    kept = dict(out_indices=(0, 1)) if name == 'levit_128' else {}
+    with pytest.raises(UserError, match=f'"{name}" does not take images of 96 x 128.*224 x 224'):
+        build(name, **kept).eval()(torch.randn(1, 3, 96, 128))
 
 
 def test_norm_eval_keeps_statistics() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import difflib
 
 import timm
+import torch
 from mmengine.model import BaseModule
 from timm.layers import Format
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class TimmBackbone(BaseModule):
             package or a URL are named in the model's ``init_cfg`` instead.
         norm_eval: Keep batch norms on their stored statistics in training, for small batches.
         model_args: More arguments of the timm model, e.g. ``dict(drop_path_rate=0.1)``, or
-            ``dict(strict_img_size=False)`` for Swin at sizes other than the pre-training's.
+            ``dict(img_size=(512, 512))`` for models that are made for one size.
 
     Attributes:
         out_channels: Channels of each returned map.
@@ -43,6 +44,7 @@ class TimmBackbone(BaseModule):
                  pretrained: bool = False, norm_eval: bool = False,
                  model_args: dict | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
+        self.model_name = model_name
         self.body = _create(model_name, out_indices, pretrained, model_args or {})
         strides = self.body.feature_info.reduction()
         channels = self.body.feature_info.channels()
@@ -56,9 +58,23 @@ class TimmBackbone(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Feature maps (B, out_channels[i], H/strides[i], W/strides[i]) of images (B,3,H,W)."""
-        maps = self.body(images)
+        try:
+            maps = self.body(images)
+        except (AssertionError, RuntimeError) as error:
+            self._explain(error, tuple(images.shape[-2:]))
+            raise
         maps = [maps[index] for index in self.kept]
         return tuple(each.permute(0, 3, 1, 2) if self.channels_last else each for each in maps)
+
+    def _explain(self, error: Exception, size: tuple[int, int]) -> None:
+        """Raise a clear error where the model was made for images of one size."""
+        made_for = timm.get_pretrained_cfg(self.model_name).input_size[-2:]
+        if size != made_for and not isinstance(error, torch.OutOfMemoryError):
+            raise UserError(
+                f'timm\'s "{self.model_name}" does not take images of {size[0]} x {size[1]} '
+                f'({str(error).splitlines()[0]}); it was made for {made_for[0]} x {made_for[1]}. '
+                'Choose a model for any size (ResNet, ConvNeXt, Swin, PVTv2, ...), or a crop and '
+                'model.backbone.model_args=dict(img_size=(H, W)) that fit.') from error
 
     def train(self, mode: bool = True) -> TimmBackbone:
         """Switch the training mode, except for batch norms that stay as they are."""
@@ -76,8 +92,10 @@ def _create(name: str, out_indices: tuple[int, ...] | None, pretrained: bool, ar
         close = difflib.get_close_matches(name.split('.')[0], timm.list_models(), n=3)
         raise UserError(f'timm {timm.__version__} has no model "{name}".'
                          + (f' Did you mean {", ".join(close)}?' if close else ''))
-    args = dict(args) if out_indices is None else dict(args, out_indices=tuple(out_indices))
+    args = dict(args, **({} if out_indices is None else dict(out_indices=tuple(out_indices))))
     try:
+        if name.startswith('swin'):  # windows can be padded: any size will do
+            args.setdefault('strict_img_size', False)
         return timm.create_model(name, pretrained=pretrained, features_only=True, **args)
     except (RuntimeError, AttributeError, AssertionError, IndexError) as error:
         raise UserError(f'timm\'s "{name}" gives no feature maps with {args}: {error}') from error

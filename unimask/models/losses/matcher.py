@@ -6,10 +6,13 @@ all images (min(Q, N) of each), C mask dimension, P points.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 from unimask.models.losses.costs import MatchInputs
@@ -37,6 +40,7 @@ class HungarianMatcher:
 
     @torch.no_grad()
     def __call__(self, prediction: MaskPrediction, targets: TargetBatch) -> Matches:
+        _warn_if_crowded(max(targets.counts, default=0), prediction.class_logits.shape[2])
         device = prediction.class_logits.device
         with torch.autocast(device.type, enabled=False):
             features, masks = self.compared(prediction.mask_features.float(), targets)
@@ -77,6 +81,16 @@ class HungarianMatcher:
                 mask_logits=queries @ features[image], masks=masks[own])
             parts.append(sum(cost(inputs) for cost in self.costs))
         return torch.cat(parts).unflatten(0, size)
+
+
+@lru_cache(maxsize=16)
+def _warn_if_crowded(segments: int, queries: int) -> None:
+    """Say, once for every number, that an image has more segments than there are queries."""
+    if segments > queries:
+        print_log(
+            f'an image has {segments} segments, but the model only {queries} queries: the segments '
+            'that fit worst are not learned. Raise model.head.num_queries.',
+            logger='current', level=logging.WARNING)
 
 
 def to_host(values: Tensor) -> np.ndarray:

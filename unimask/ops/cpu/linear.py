@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from unimask.ops.cpu import wanted
+
 __all__ = ['feed_forward', 'linear', 'supports']
 
 _ROWS = 512  # hidden values of so many rows stay in the CPU's caches
@@ -30,7 +32,7 @@ def supports(x: Tensor) -> bool:
 
 
 def _has_onednn() -> bool:
-    return (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    return (wanted() and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
             and hasattr(torch.ops.mkldnn, '_linear_pointwise'))
 
 

@@ -5,6 +5,8 @@ import ctypes
 import os
 import sys
 
+from unimask.ops.cpu import wanted
+
 __all__ = ['keep_freed_memory']
 
 # <malloc.h>: names of mallopt's parameters
@@ -24,7 +26,7 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether it was done.
     """
-    if any(os.environ.get(name) for name in _ENVIRONMENT):
+    if not wanted() or any(os.environ.get(name) for name in _ENVIRONMENT):
         return False
     if not sys.platform.startswith('linux'):
         return False

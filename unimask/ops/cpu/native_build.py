@@ -25,6 +25,8 @@ from pathlib import Path
 
 import torch
 
+from unimask.ops.cpu import wanted
+
 __all__ = ['load']
 
 SOURCES = Path(__file__).parent / 'csrc'
@@ -47,7 +49,7 @@ def load() -> ctypes.CDLL | None:
 
 @functools.lru_cache(maxsize=1)
 def _load_once() -> ctypes.CDLL | None:
-    if os.environ.get('UNIMASK_NATIVE', '1') == '0':
+    if not wanted():
         return None
     try:
         return _open(_build())
