@@ -1,19 +1,29 @@
-"""Predict pictures: ``python tools/misc/predict.py PICTURE CONFIG CHECKPOINT --out-dir DIR``."""
+"""Predict pictures: ``python tools/misc/predict.py PICTURES... [CONFIG] CHECKPOINT``."""
 from __future__ import annotations
 
 import argparse
 
 from unimask.cli import ConfigOptions, leave, run_tool
+from unimask.errors import UserError
+
+_CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Predict pictures.')
-    parser.add_argument('images', help='a picture, or a folder of pictures')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser = argparse.ArgumentParser(
+        description='Predict pictures.', usage='%(prog)s PICTURES... [CONFIG] CHECKPOINT [options]')
+    parser.add_argument(
+        'words', nargs='+', metavar='PICTURES... [CONFIG] CHECKPOINT',
+        help='pictures, folders or patterns; config file (without it, the one that the checkpoint '
+             'was trained with); checkpoint file, URL or folder of a run')
     parser.add_argument('--out-dir', default='work_dirs/predict',
-                        help='folder for pictures and predictions.json (default: %(default)s)')
+                        help='folder for drawings, maps and predictions.json '
+                             '(default: %(default)s)')
+    parser.add_argument('--recursive', action='store_true', help='also look into sub-folders')
+    parser.add_argument('--min-score', type=float, default=0.3,
+                        help='leave out instances with a lower score; 0 keeps all '
+                             '(default: %(default)s)')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={},
@@ -26,15 +36,28 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Predict."""
     args = parse_args()
+    pictures, config, checkpoint = _sorted_out(args.words)
     from unimask.apis import Inferencer
-    from unimask.preflight import load_config
     from unimask.utils import register_all_modules
     register_all_modules()
-    inferencer = Inferencer(
-        load_config(args.config, args.cfg_options), args.checkpoint, device=args.device,
-        trust_checkpoint=args.trust_checkpoint)
-    samples = inferencer(args.images, out_dir=args.out_dir, batch_size=args.batch_size)
-    print(f'{len(samples)} pictures and predictions.json are in {args.out_dir}')
+    inferencer = Inferencer(config, checkpoint, device=args.device, options=args.cfg_options,
+                            trust_checkpoint=args.trust_checkpoint)
+    report = inferencer.save(pictures, args.out_dir, batch_size=args.batch_size,
+                             recursive=args.recursive, min_score=args.min_score)
+    print(f'{report.done} pictures: drawings, maps and predictions.json are in {args.out_dir}')
+    report.raise_failures()
+
+
+def _sorted_out(words: list[str]) -> tuple[list[str], str | None, str]:
+    """Pictures, config and checkpoint."""
+    *pictures, checkpoint = words
+    config = None
+    if pictures and pictures[-1].endswith(_CONFIG_SUFFIXES):
+        config = pictures.pop()
+    if not pictures or checkpoint.endswith(_CONFIG_SUFFIXES):
+        raise UserError('pictures come first, then the config (if any), then the checkpoint: '
+                        'predict.py PICTURES... [CONFIG] CHECKPOINT')
+    return pictures, config, checkpoint
 
 
 if __name__ == '__main__':

@@ -2,40 +2,81 @@
 
 ::
 
-    inferencer = Inferencer('config.py', 'checkpoint.pth')
+    inferencer = Inferencer('checkpoint.pth')
     samples = inferencer(['a.jpg', 'b.png'], out_dir='out')
     samples[0].pred_panoptic_seg.sem_seg
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import Compose
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.device import get_device
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 from torch import nn
 
-from unimask.apis.results import write_json
+from unimask.apis.output import OutputFolder
+from unimask.apis.pictures import Image, Picture, collect
+from unimask.apis.pipeline import picture_steps, run_steps
+from unimask.apis.stored_config import stored_config
 from unimask.checkpoints import classes_of, read_checkpoint, weights_of
-from unimask.datasets.transforms.io import read_image
 from unimask.errors import UserError
-from unimask.preflight import load_config, prepare_config
+from unimask.preflight import apply_options, load_config, prepare_config
 from unimask.preflight.state import load_state
-from unimask.registry import INFERENCERS, MODELS, TRANSFORMS
-from unimask.visualization import UniversalVisualizer
+from unimask.registry import INFERENCERS, MODELS
 
-__all__ = ['Inferencer', 'find_images']
+__all__ = ['Inferencer', 'Report']
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
-# Steps of a test pipeline that a picture without annotation needs; the others load annotation.
-_ANNOTATION_STEPS = ('LoadPanopticMap', 'LoadSemanticMap', 'LoadInstances', 'InstanceShapes',
-                     'LoadAnnotations', 'LoadPanopticAnnotations')
+MIN_SCORE = 0.3
+_SHOWN = 20  # failures that a message lists
+_CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
-Image = str | Path | np.ndarray
+
+@dataclass
+class Report:
+    """What became of the pictures of a call.
+
+    Attributes:
+        total: Pictures that were meant.
+        done: Those that were predicted and written.
+        failed: Why not, by path.
+    """
+
+    total: int
+    done: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def raise_failures(self) -> None:
+        """Raise one error that names every picture that failed.
+
+        Raises:
+            UserError: There is one.
+        """
+        if self.failed:
+            shown = list(self.failed.items())[:_SHOWN]
+            lines = '\n'.join(f'  {path}: {reason}' for path, reason in shown)
+            if len(shown) < len(self.failed):
+                lines += '\n  ...'
+            raise UserError(f'{len(self.failed)} of {self.total} pictures could not be '
+                            f'predicted:\n{lines}\nThe other {self.done} are done.')
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A picture with its pixels and prediction, or with what was wrong."""
+
+    picture: Picture
+    pixels: np.ndarray | None = None
+    sample: DetDataSample | None = None
+    error: UserError | None = None
 
 
 @INFERENCERS.register_module()
@@ -43,21 +84,32 @@ class Inferencer:
     """A trained model that takes pictures and gives predictions.
 
     Args:
-        config: Config file, or a config.
+        config: Config file, or a config. It may be left out, or a checkpoint be given in its
+            place: then the config that the checkpoint stores is used, see
+            :mod:`unimask.apis.stored_config`.
         checkpoint: Path or URL; None for random weights. The classes are those it was trained
             with, if it says so.
         device: Such as ``cpu`` or ``cuda:0``; None for a GPU where there is one.
         trust_checkpoint: Let the checkpoint run code while it is read.
+        options: Keys of the config to change, ``{'a.b.c': value}``.
+
+    Attributes:
+        model: The model; ``model.taxonomy`` knows the classes.
+        classes: Their names, by label.
 
     Raises:
         UserError: Config or checkpoint are missing or do not fit each other.
     """
 
-    def __init__(self, config: str | Path | Config, checkpoint: str | Path | None = None, *,
-                 device: str | None = None, trust_checkpoint: bool = False) -> None:
-        cfg = config if isinstance(config, Config) else load_config(config)
-        cfg = prepare_config(cfg, mode='predict')
+    def __init__(self, config: str | Path | Config | None = None,
+                 checkpoint: str | Path | None = None, *, device: str | None = None,
+                 trust_checkpoint: bool = False, options: dict[str, Any] | None = None) -> None:
+        if checkpoint is None and _is_checkpoint(config):
+            config, checkpoint = None, config
         state = {} if checkpoint is None else read_checkpoint(checkpoint, trust=trust_checkpoint)
+        cfg = _config(config, state, str(checkpoint))
+        apply_options(cfg, options or {})
+        cfg = prepare_config(cfg, mode='predict')
         known = classes_of(state, path=str(checkpoint))
         if known is not None:
             cfg.model.taxonomy = known
@@ -66,119 +118,167 @@ class Inferencer:
         if checkpoint is not None:
             load_state(weights_of(state, path=checkpoint), self.model, path=str(checkpoint))
         self.model.to(self.device).eval()
-        self.pipeline = Compose(list(_steps(cfg)))
+        self.steps = picture_steps(cfg)
 
-    def __call__(self, images: Image | Sequence[Image], *, out_dir: str | Path | None = None,
-                 batch_size: int = 1) -> list[DetDataSample]:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        return self.model.taxonomy.classes
+
+    def __call__(self, images: Image | Iterable[Image], *, out_dir: str | Path | None = None,
+                 batch_size: int = 1, recursive: bool = False, min_score: float = MIN_SCORE
+                 ) -> list[DetDataSample]:
         """Predict.
 
         Args:
-            images: A picture, a folder of pictures, or a list of pictures: paths, or arrays
-                (h, w, 3) uint8, BGR.
-            out_dir: Folder for a picture of each prediction and for ``predictions.json``.
+            images: A picture, a folder of pictures, a pattern, or a list of these. A picture is a
+                path, an array, a PIL image or a tensor, see
+                :func:`unimask.apis.pictures.as_bgr`.
+            out_dir: Folder for drawings, maps and ``predictions.json``, see
+                :class:`unimask.apis.output.OutputFolder`. Every picture's are written as soon as
+                it is predicted.
             batch_size: Pictures per forward pass.
+            recursive: Also look into the sub-folders of folders.
+            min_score: Instances with a lower score are left out of what is written; the returned
+                samples have all.
 
         Returns:
             A data sample per picture, in order, with ``pred_panoptic_seg``, ``pred_instances``
-            and ``pred_sem_seg``, as far as the config's ``test_cfg.tasks`` asks for them.
+            and ``pred_sem_seg``, as far as the config's ``test_cfg.tasks`` asks for them;
+            ``classes`` names the classes by label.
 
         Raises:
-            UserError: There is no such picture.
+            UserError: There is no such picture, or one cannot be predicted: at once without
+                ``out_dir``, else after all the others.
         """
-        found = find_images(images)
+        pictures = collect(images, recursive=recursive, leave_out=out_dir)
         samples: list[DetDataSample] = []
-        for start in range(0, len(found), batch_size):
-            samples += self.predict(found[start:start + batch_size])
-            if out_dir is not None:
-                for image, sample in zip(found[start:], samples[start:], strict=False):
-                    self.draw(image, sample, Path(out_dir))
         if out_dir is not None:
-            write_json(samples, self.model.taxonomy, Path(out_dir) / 'predictions.json')
+            self._write(pictures, out_dir, batch_size=batch_size, min_score=min_score,
+                        progress=False, keep=samples).raise_failures()
+            return samples
+        for outcome in self._outcomes(pictures, batch_size):
+            if outcome.error is not None:
+                raise outcome.error
+            samples.append(outcome.sample)
         return samples
 
+    def save(self, images: Image | Iterable[Image], out_dir: str | Path, *, batch_size: int = 1,
+             recursive: bool = False, min_score: float = MIN_SCORE, progress: bool = True
+             ) -> Report:
+        """Predict and write, and keep nothing in memory: for large folders.
+
+        Args:
+            images: As above.
+            out_dir: As above.
+            batch_size: As above.
+            recursive: As above.
+            min_score: As above.
+            progress: Show a progress line on stderr.
+
+        Returns:
+            What was done and what failed; a picture that fails does not stop the others.
+
+        Raises:
+            UserError: There is no such picture, or the folder cannot be written to.
+        """
+        pictures = collect(images, recursive=recursive, leave_out=out_dir)
+        return self._write(pictures, out_dir, batch_size=batch_size, min_score=min_score,
+                           progress=progress, keep=None)
+
+    def predict(self, images: Sequence[Image]) -> list[DetDataSample]:
+        """Predict one batch.
+
+        Raises:
+            UserError: One of the pictures cannot be predicted.
+        """
+        return self(images, batch_size=len(images))
+
+    def _write(self, pictures: list[Picture], out_dir: str | Path, *, batch_size: int,
+               min_score: float, progress: bool, keep: list[DetDataSample] | None) -> Report:
+        report = Report(len(pictures))
+        bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(),
+                       console=Console(stderr=True), disable=not progress)
+        with OutputFolder(out_dir, self.model.taxonomy, min_score=min_score) as folder, bar:
+            folder.check(pictures)
+            task = bar.add_task('predicting', total=report.total)
+            try:
+                for outcome in self._outcomes(pictures, batch_size):
+                    if outcome.error is None:
+                        folder.write(outcome.picture, outcome.pixels, outcome.sample)
+                        report.done += 1
+                        if keep is not None:
+                            keep.append(outcome.sample)
+                    else:
+                        report.failed[outcome.picture.path] = str(outcome.error)
+                    bar.advance(task)
+            except KeyboardInterrupt:
+                bar.stop()
+                print(f'{report.done} of {report.total} pictures are done, in {out_dir}',
+                      file=sys.stderr)
+                raise
+        return report
+
+    def _outcomes(self, pictures: Sequence[Picture], batch_size: int) -> Iterator[_Outcome]:
+        if batch_size < 1:
+            raise UserError(f'batch_size must be 1 or more, not {batch_size}')
+        for start in range(0, len(pictures), batch_size):
+            yield from self._batch(pictures[start:start + batch_size], start)
+
     @torch.no_grad()
-    def predict(self, images: Sequence[str | np.ndarray]) -> list[DetDataSample]:
-        """Predict one batch of paths or arrays."""
-        packed = [self.pipeline(_start(image, number)) for number, image in enumerate(images)]
+    def _batch(self, pictures: Sequence[Picture], start: int) -> list[_Outcome]:
+        """Predict a batch; a picture that cannot be read does not stop the others."""
+        outcomes, packed = [], []
+        for number, picture in enumerate(pictures, start):
+            try:
+                pixels = picture.pixels()
+                packed.append(run_steps(self.steps, dict(
+                    img=pixels, img_path=picture.path, img_id=number,
+                    img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2])))
+                outcomes.append(_Outcome(picture, pixels))
+            except UserError as error:
+                outcomes.append(_Outcome(picture, error=error))
+        try:
+            samples = iter(self._forward(packed))
+        except (MemoryError, RuntimeError) as error:
+            wrong = _memory_error(error)
+            return [each if each.error else _Outcome(each.picture, error=wrong)
+                    for each in outcomes]
+        return [each if each.error else _Outcome(each.picture, each.pixels, next(samples))
+                for each in outcomes]
+
+    def _forward(self, packed: list[dict]) -> list[DetDataSample]:
+        if not packed:
+            return []
         batch = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
-        return [sample.cpu() for sample in self.model.test_step(batch)]
-
-    def draw(self, image: str | np.ndarray, sample: DetDataSample, out_dir: Path) -> Path:
-        """Write a picture of an image and its prediction; return its path."""
-        taxonomy = self.model.taxonomy
-        visualizer = UniversalVisualizer()
-        visualizer.dataset_meta = dict(
-            classes=taxonomy.classes, palette=taxonomy.palette,
-            thing_classes=[taxonomy.classes[number] for number in taxonomy.thing_ids])
-        path = out_dir / f'{_name(sample)}.png'
-        pixels = read_image(image) if isinstance(image, str) else image
-        visualizer.add_datasample(path.stem, pixels[..., ::-1], data_sample=sample, draw_gt=False,
-                                  out_file=str(path))
-        return path
+        samples = [sample.cpu() for sample in self.model.test_step(batch)]
+        for sample in samples:
+            sample.set_metainfo(dict(classes=self.classes))
+        return samples
 
 
-def find_images(images: Image | Sequence[Image]) -> list[str | np.ndarray]:
-    """Every picture that a path, a folder, an array or a list of these means.
+def _memory_error(error: Exception) -> UserError:
+    """The error for the user, unless it is another one."""
+    lacks = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    if not lacks and "can't allocate memory" not in str(error):
+        raise error
+    return UserError('there is too little memory for it. Take a smaller batch size or a smaller '
+                     'picture.')
 
-    Raises:
-        UserError: A path does not exist, or a folder has no pictures.
-    """
-    if isinstance(images, np.ndarray):
-        return [images]
-    if not isinstance(images, (str, Path)):
-        return [found for image in images for found in find_images(image)]
-    path = Path(images)
-    if path.is_file():
-        return [str(path)]
-    if not path.is_dir():
-        raise UserError(f'there is no picture or folder {path}')
-    found = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise UserError(f'the folder {path} has no pictures ({", ".join(IMAGE_SUFFIXES)})')
-    return found
+
+def _is_checkpoint(config: object) -> bool:
+    return isinstance(config, (str, Path)) and not str(config).lower().endswith(_CONFIG_SUFFIXES)
+
+
+def _config(config: str | Path | Config | None, state: dict, path: str) -> Config:
+    if isinstance(config, Config):
+        return config.copy()
+    if config is not None:
+        return load_config(config)
+    if not state:
+        raise UserError('Inferencer needs a config, a checkpoint, or both')
+    return stored_config(state, path=path)
 
 
 def _build(cfg: Config) -> nn.Module:
-    model = dict(cfg.model, init_cfg=None)
-    return MODELS.build(model)
-
-
-def _steps(cfg: Config) -> Iterator[object]:
-    """The test pipeline without what loads annotation."""
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
-    if not loader:
-        raise UserError('the config has no test_dataloader, whose pipeline prepares the pictures')
-    dataset = loader['dataset']
-    while 'pipeline' not in dataset and 'dataset' in dataset:
-        dataset = dataset['dataset']
-    for step in dataset['pipeline']:
-        kind = step['type'].rsplit('.', 1)[-1]
-        if kind == 'LoadImage':
-            yield _LoadImage()
-        elif kind == 'PackSegInputs':
-            yield TRANSFORMS.build(dict(type=step['type']))
-        elif kind not in _ANNOTATION_STEPS:
-            yield TRANSFORMS.build(step)
-
-
-class _LoadImage:
-    """Reads a picture, unless it is there as an array."""
-
-    def __call__(self, results: dict) -> dict:
-        if 'img' not in results:
-            results['img'] = read_image(results['img_path'])
-        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
-        return results
-
-
-def _start(image: str | np.ndarray, number: int) -> dict:
-    if isinstance(image, str):
-        return dict(img_path=image, img_id=number)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise UserError(f'an image array must be (h, w, 3) uint8, BGR, not {image.shape} '
-                        f'{image.dtype}')
-    return dict(img=image, img_path=f'array_{number}', img_id=number)
-
-
-def _name(sample: DetDataSample) -> str:
-    return Path(sample.metainfo['img_path']).stem
+    return MODELS.build(dict(cfg.model, init_cfg=None))

@@ -1,44 +1,43 @@
-"""Predictions as JSON."""
+"""Predictions as plain values and as maps.
+
+Shapes: (h, w) original size of the picture, D instances.
+"""
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
+import torch
 from mmdet.structures import DetDataSample
-from pycocotools import mask as rle
+from mmengine.structures import InstanceData
 
+from unimask.evaluation.rle import encode_masks
 from unimask.structures import Taxonomy
+from unimask.structures.panoptic import colour_ids, lookup
 
-__all__ = ['describe', 'write_json']
-
-
-def write_json(samples: list[DetDataSample], taxonomy: Taxonomy, path: Path) -> None:
-    """Write what was found in every picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([describe(sample, taxonomy) for sample in samples], indent=1))
+__all__ = ['describe', 'panoptic_map', 'semantic_map']
 
 
-def describe(sample: DetDataSample, taxonomy: Taxonomy) -> dict:
+def describe(sample: DetDataSample, taxonomy: Taxonomy, *, min_score: float = 0.0) -> dict:
     """A prediction in plain values.
+
+    Args:
+        sample: The prediction.
+        taxonomy: Names of the classes.
+        min_score: Instances with a lower score are left out.
 
     Returns:
         ``image``, ``height``, ``width``, and of the tasks that were predicted: ``panoptic``
-        (segments with class, score and area), ``instances`` (class, score, box xyxy and mask in
-        COCO's run-length encoding), ``semantic`` (pixels by class).
+        (segments: id in the panoptic map, class, isthing, score, area), ``instances`` (class,
+        score, box xyxy and mask in COCO's run-length encoding), ``semantic`` (pixels by class).
     """
     height, width = sample.metainfo['ori_shape'][:2]
     found = dict(image=sample.metainfo['img_path'], height=int(height), width=int(width))
     if 'pred_panoptic_seg' in sample:
-        found['panoptic'] = [
-            {'id': int(segment['id']), 'class': taxonomy.classes[segment['category']],
-             'score': float(segment['score']), 'area': int(segment['area'])}
-            for segment in sample.pred_panoptic_seg.segments_info]
+        found['panoptic'] = [_segment(number, info, taxonomy) for number, info in enumerate(
+            sample.pred_panoptic_seg.segments_info, 1)]
     if 'pred_instances' in sample:
-        found['instances'] = [_instance(*one, taxonomy) for one in zip(
-            sample.pred_instances.labels.tolist(), sample.pred_instances.scores.tolist(),
-            sample.pred_instances.bboxes.tolist(), sample.pred_instances.masks.numpy(),
-            strict=True)]
+        kept = (sample.pred_instances.scores >= min_score).nonzero()[:, 0].tolist()
+        found['instances'] = [_instance(sample.pred_instances, index, taxonomy)
+                              for index in kept]
     if 'pred_sem_seg' in sample:
         labels, counts = np.unique(sample.pred_sem_seg.sem_seg.numpy(), return_counts=True)
         found['semantic'] = {taxonomy.classes[label]: int(count)
@@ -46,8 +45,33 @@ def describe(sample: DetDataSample, taxonomy: Taxonomy) -> dict:
     return found
 
 
-def _instance(label: int, score: float, box: list[float], mask: np.ndarray,
-              taxonomy: Taxonomy) -> dict:
-    code = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {'class': taxonomy.classes[label], 'score': score, 'box': box,
-            'segmentation': dict(size=list(code['size']), counts=code['counts'].decode())}
+def semantic_map(sample: DetDataSample) -> np.ndarray:
+    """Class of every pixel, (h, w), uint8 or, for more than 256 classes, uint16."""
+    labels = sample.pred_sem_seg.sem_seg[0].numpy()
+    return labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16)
+
+
+def panoptic_map(sample: DetDataSample) -> np.ndarray:
+    """COCO's colours of segment ids, (h, w, 3) uint8 RGB; void is 0.
+
+    The segments of ``segments_info`` are 1, 2, ... in their order, as in :func:`describe`.
+    """
+    segments = sample.pred_panoptic_seg.segments_info
+    ids = lookup(sample.pred_panoptic_seg.sem_seg[0], [segment['id'] for segment in segments],
+                 range(1, len(segments) + 1), other=0)
+    return colour_ids(ids.numpy())
+
+
+def _segment(number: int, info: dict, taxonomy: Taxonomy) -> dict:
+    return {'id': number, 'class': taxonomy.classes[info['category']],
+            'isthing': taxonomy.is_thing(info['category']), 'score': float(info['score']),
+            'area': int(info['area'])}
+
+
+def _instance(instances: InstanceData, index: int, taxonomy: Taxonomy) -> dict:
+    # One mask after the other: together they may be larger than everything else.
+    mask = torch.as_tensor(instances.masks[index])
+    size, (counts,) = encode_masks(mask[None])
+    return {'class': taxonomy.classes[int(instances.labels[index])],
+            'score': float(instances.scores[index]), 'box': instances.bboxes[index].tolist(),
+            'segmentation': dict(size=list(size), counts=counts.decode())}

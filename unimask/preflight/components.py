@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 import unimask.registry as registries
 from unimask.errors import UserError, did_you_mean
 
-__all__ = ['check_components', 'find_component', 'options_of']
+__all__ = ['check_components', 'find_component', 'is_registered', 'options_of']
 
 # Keys that builders take out of a config before the component sees it.
 _BUILDER_KEYS = {'type', '_scope_', 'priority', 'init_cfg', '_delete_', 'constructor',
@@ -42,6 +42,24 @@ def find_component(name: Any) -> Callable | None:
         if found is not None:
             return found
     return None
+
+
+def is_registered(name: Any) -> bool:
+    """Whether a registry holds exactly this name.
+
+    MMEngine's registries, and so :func:`find_component`, take a dotted name for a Python object
+    and import it; this does not, so that it can judge names from a stranger's file.
+    """
+    if not isinstance(name, str):
+        return False
+    scope, _, bare = name.rpartition('.')
+    for registry in _registries():
+        home = registry.children.get(scope) if scope else registry
+        if home is not None:
+            home.import_from_location()
+            if bare in home.module_dict:
+                return True
+    return False
 
 
 def options_of(component: Callable) -> set[str] | None:

@@ -5,12 +5,16 @@ import io
 
 import numpy as np
 from mmengine.fileio import get
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+<<<<<<< HEAD
 from unimask.errors import UserError
 from unimask.structures.panoptic import ids_of_colours
 
 __all__ = ['read_image', 'read_index_map', 'read_segment_ids']
+=======
+__all__ = ['pil_to_bgr', 'read_image', 'read_index_map', 'read_segment_ids']
+>>>>>>> 01ab7bc (Predictions: unique names, written as they come, maps, one bad file or Ctrl-C lose nothing; config from the checkpoint)
 
 DEEP_MODES = ('I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
@@ -31,7 +35,11 @@ def read_image(path: str, *, upright: bool = True) -> np.ndarray:
     Raises:
         UserError: If the file is missing, cannot be decoded or is truncated.
     """
-    image = _open(path, 'image')
+    return pil_to_bgr(_open(path, 'image'), upright=upright)
+
+
+def pil_to_bgr(image: Image.Image, *, upright: bool = True) -> np.ndarray:
+    """The pixels of a PIL image of any mode, as :func:`read_image` gives them."""
     if upright:
         image = ImageOps.exif_transpose(image)
     if image.mode in DEEP_MODES:
@@ -81,6 +89,9 @@ def _open(path: str, what: str) -> Image.Image:
     except FileNotFoundError:
         raise UserError(f'The {what} {path} is not there.') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f'The {what} {path} cannot be read ({error}). Replace the file, or remove '
+        # PIL's own text would name the buffer that the file was read into.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = 'it is no picture of a known format' if unknown else error
+        raise UserError(f'The {what} {path} cannot be read ({reason}). Replace the file, or remove '
                         'it from the data set.') from error
     return image

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from unimask.datasets.transforms.io import read_image
 from unimask.registry import HOOKS
+from unimask.visualization.naming import unique_names
 
 __all__ = ['PictureHook']
 
@@ -17,6 +18,9 @@ __all__ = ['PictureHook']
 @HOOKS.register_module()
 class PictureHook(Hook):
     """Writes a picture per test image: the image, the truth and the prediction.
+
+    It is named after the image; images of the data set that would share a name are told apart, see
+    :func:`unimask.visualization.naming.unique_names`.
 
     Args:
         out_dir: Folder for the pictures.
@@ -30,11 +34,14 @@ class PictureHook(Hook):
         self.limit = limit
         self._seen = 0
         self._drawn = 0
+        self._names: dict[str, str] = {}
 
     def before_test(self, runner: Runner) -> None:
-        """Tell the visualizer the classes."""
+        """Tell the visualizer the classes, and name the pictures."""
         self.out_dir.mkdir(parents=True, exist_ok=True)
-        runner.visualizer.dataset_meta = runner.test_dataloader.dataset.metainfo
+        dataset = runner.test_dataloader.dataset
+        runner.visualizer.dataset_meta = dataset.metainfo
+        self._names = _names(dataset)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: Sequence | None = None) -> None:
@@ -47,9 +54,19 @@ class PictureHook(Hook):
                 self._drawn += 1
 
     def _draw(self, runner: Runner, sample: object) -> None:
-        path = Path(sample.metainfo['img_path'])
-        image = read_image(str(path))[..., ::-1]
+        path = sample.metainfo['img_path']
+        # A path that the data set did not tell gets a number.
+        name = self._names.get(path) or f'{self._seen:06d}_{Path(path).stem}'
         with torch.no_grad():
             runner.visualizer.add_datasample(
-                path.stem, image, data_sample=sample.cpu(), draw_gt=True, draw_pred=True,
-                out_file=str(self.out_dir / f'{path.stem}.png'))
+                name, read_image(path)[..., ::-1], data_sample=sample.cpu(), draw_gt=True,
+                draw_pred=True, out_file=str(self.out_dir / f'{name}.png'))
+
+
+def _names(dataset: object) -> dict[str, str]:
+    """Name of the picture by path of the image, of a data set that can tell the paths."""
+    if not hasattr(dataset, 'get_data_info'):
+        return {}
+    infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+    paths = list(dict.fromkeys(info['img_path'] for info in infos if 'img_path' in info))
+    return dict(zip(paths, unique_names(paths), strict=True))
