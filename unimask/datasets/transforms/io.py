@@ -7,14 +7,10 @@ import numpy as np
 from mmengine.fileio import get
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-<<<<<<< HEAD
 from unimask.errors import UserError
 from unimask.structures.panoptic import ids_of_colours
 
-__all__ = ['read_image', 'read_index_map', 'read_segment_ids']
-=======
 __all__ = ['pil_to_bgr', 'read_image', 'read_index_map', 'read_segment_ids']
->>>>>>> 01ab7bc (Predictions: unique names, written as they come, maps, one bad file or Ctrl-C lose nothing; config from the checkpoint)
 
 DEEP_MODES = ('I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
