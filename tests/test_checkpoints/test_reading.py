@@ -85,6 +85,43 @@ def test_pickles_that_name_old_numpy_modules(tmp_path: Path) -> None:
     assert read_weights(tmp_path / 'x.pkl')['a'].tolist() == [1, 1]
 
 
+@pytest.mark.parametrize('write', [torch.save, lambda x, path: path.write_bytes(pickle.dumps(x)),
+                                   lambda x, path: path.write_bytes(pickle.dumps(x, protocol=2))])
+def test_arrays_of_any_kind_come_back(tmp_path: Path, write: Callable) -> None:
+    fortran = np.asfortranarray(np.arange(6, dtype='>i2').reshape(2, 3))
+    content = dict(a=fortran, b=[np.float32(0.5), (np.ones(0, bool), 'x')], c=np.array(['ab', 'c']),
+                   d=np.array(2.5), e=np.arange(4, dtype=np.complex64)[::2])
+    write(content, tmp_path / 'x')
+    read = read_checkpoint(tmp_path / 'x')
+    for name in 'acde':
+        np.testing.assert_array_equal(read[name], content[name], strict=True)
+        assert read[name].flags.writeable
+    assert read['b'][0] == 0.5 and read['b'][1][0].dtype == bool and read['b'][1][1] == 'x'
+
+
+@pytest.mark.parametrize('state', [
+    (3, '<', None, None, None, 8, 8, 63), (3, '?', None, None, None, -1, -1, 0), 3, ()])
+def test_numpy_is_given_no_state_of_the_file(tmp_path: Path, state: object) -> None:
+    """A type's flags that say objects where numbers are make NumPy run wild."""
+    class Kind:
+        def __reduce__(self) -> tuple:
+            return np.dtype, ('i8', False, True), state
+
+    for write in (torch.save, lambda x, path: path.write_bytes(pickle.dumps(x))):
+        write(dict(a=[np.arange(3), Kind()]), tmp_path / 'x')
+        try:
+            read = read_checkpoint(tmp_path / 'x')
+        except UserError:
+            continue
+        assert not isinstance(read['a'][1], np.dtype)
+
+
+def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
+    (tmp_path / 'x.pkl').write_bytes(pickle.dumps(dict(a=np.array([{}, []], object))))
+    with pytest.raises(UserError, match="x.pkl holds more than tensors.*array of 'O8'"):
+        read_checkpoint(tmp_path / 'x.pkl')
+
+
 def test_numpy_values_of_other_projects_can_be_read(tmp_path: Path) -> None:
     torch.save(dict(mean=np.ones(3, np.float32), best=np.float64(0.5)), tmp_path / 'a.pth')
     assert read_checkpoint(tmp_path / 'a.pth')['best'] == 0.5

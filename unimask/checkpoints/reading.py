@@ -13,7 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unimask.checkpoints.arrays import ForbiddenError, read_arrays, rebuild_functions
+from unimask.checkpoints.arrays import (
+    ForbiddenError,
+    array_globals,
+    read_arrays,
+    with_arrays,
+)
 from unimask.checkpoints.fetching import fetch, is_url
 from unimask.checkpoints.finding import check_exists
 from unimask.errors import UserError
@@ -25,10 +30,6 @@ WRAPPERS = ('state_dict', 'model_state_dict', 'model', 'module', 'params_ema', '
             'model_state', 'state_dict_ema', 'model_ema', 'ema_state_dict', 'network', 'net')
 _PREFIXES = ('module.', '_orig_mod.')  # of DistributedDataParallel and torch.compile
 _LEGACY_MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # files of torch.save before 1.6
-# NumPy's own array reconstruction; foreign checkpoints hold arrays and NumPy scalars in them.
-_NUMPY = [np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in (
-    'bool', 'uint8', 'int8', 'int16', 'int32', 'uint32', 'int64', 'float16', 'float32',
-    'float64'))]
 _trusted: ContextVar[bool] = ContextVar('unimask_trusts_checkpoints', default=False)
 
 
@@ -109,8 +110,9 @@ def _read(file: Path, *, trust: bool, map_location: Any) -> Any:
 def _read_torch(file: Path, *, trust: bool, map_location: Any) -> Any:
     if trust:
         return torch.load(file, map_location=map_location, weights_only=False)
-    with torch.serialization.safe_globals(_safe_globals()):
-        return torch.load(file, map_location=map_location, weights_only=True)
+    stand_ins = [(function, name) for name, function in array_globals().items()]
+    with torch.serialization.safe_globals(stand_ins):
+        return with_arrays(torch.load(file, map_location=map_location, weights_only=True))
 
 
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
@@ -119,13 +121,6 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     except ImportError as error:
         raise UserError(f'reading {file} needs a package: pip install safetensors') from error
     return load_file(file)
-
-
-def _safe_globals() -> list:
-    rebuild = rebuild_functions()
-    return [*_NUMPY, *rebuild.values(), *(
-        (function, function.__module__.replace('._core.', '.core.') + f'.{name}')
-        for name, function in rebuild.items())]
 
 
 def _message(file: Path, error: Exception) -> str:
