@@ -1,10 +1,8 @@
 _base_ = [
-    '../_base_/models/mask2former_r101.py',
+    '../_base_/backbones/r101-syncbn.py',
+    '../_base_/methods/mask2former.py',
     '../_base_/datasets/cityscapes_semantic_512x1024.py',
     '../_base_/schedules/mask2former_90k.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(
-    taxonomy='CityscapesSemanticDataset',
-    backbone=dict(norm_cfg=dict(type='SyncBN', requires_grad=True), norm_eval=False),
-    test_cfg=dict(tasks=('semantic',)))
+model = dict(**_base_.encoder, **_base_.labels)

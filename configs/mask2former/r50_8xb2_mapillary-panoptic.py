@@ -1,10 +1,10 @@
 _base_ = [
-    '../_base_/models/mask2former_r50.py',
+    '../_base_/backbones/r50.py',
+    '../_base_/methods/mask2former.py',
     '../_base_/datasets/mapillary_panoptic_1024.py',
     '../_base_/schedules/mask2former_300k.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    taxonomy='MapillaryPanopticDataset',
-    post_processors=dict(panoptic=dict(object_threshold=0.0)),
-    test_cfg=dict(tasks=('semantic', 'panoptic')))
+    **_base_.encoder, **_base_.labels,
+    post_processors=dict(panoptic=dict(object_threshold=0.0)))

@@ -1,9 +1,8 @@
 _base_ = [
-    '../_base_/models/mask2former_swin-b-in1k.py',
+    '../_base_/backbones/swin-b-in1k.py',
+    '../_base_/methods/mask2former.py',
     '../_base_/datasets/coco_instance_lsj1024.py',
     '../_base_/schedules/mask2former_50e.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(
-    taxonomy='CocoInstanceDataset',
-    test_cfg=dict(tasks=('instance',)))
+model = dict(**_base_.encoder, **_base_.labels)

@@ -1,9 +1,8 @@
 _base_ = [
-    '../_base_/models/mask2former_swin-l.py',
+    '../_base_/backbones/swin-l.py',
+    '../_base_/methods/mask2former.py',
     '../_base_/datasets/cityscapes_panoptic_512x1024.py',
     '../_base_/schedules/mask2former_90k.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(
-    taxonomy='CityscapesPanopticDataset',
-    head=dict(num_queries=200))
+model = dict(**_base_.encoder, **_base_.labels, head=dict(num_queries=200))

@@ -1,9 +1,8 @@
 _base_ = [
-    '../_base_/models/mask2former_swin-s.py',
+    '../_base_/backbones/swin-s.py',
+    '../_base_/methods/mask2former.py',
     '../_base_/datasets/ade20k_semantic_512.py',
     '../_base_/schedules/mask2former_160k.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(
-    taxonomy='ADE20KSemanticDataset',
-    test_cfg=dict(tasks=('semantic',)))
+model = dict(**_base_.encoder, **_base_.labels)

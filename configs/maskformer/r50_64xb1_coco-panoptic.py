@@ -1,8 +1,9 @@
 _base_ = [
-    '../_base_/models/maskformer_r50_encoder.py',
+    '../_base_/backbones/r50.py',
+    '../_base_/methods/maskformer_encoder.py',
     '../_base_/datasets/coco_panoptic_detr.py',
     '../_base_/schedules/maskformer_554k.py',
     '../_base_/default_runtime.py',
 ]
+model = dict(**_base_.encoder, **_base_.labels)
 train_dataloader = dict(batch_size=1)
-model = dict(taxonomy='CocoPanopticDataset', test_cfg=dict(tasks=('semantic', 'panoptic')))

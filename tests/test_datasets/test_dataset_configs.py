@@ -33,7 +33,8 @@ def test_config(name):
             Taxonomy.from_metainfo(built.METAINFO)
     metrics = cfg.val_evaluator
     for metric in metrics if isinstance(metrics, list) else [metrics]:
-        assert metric.get('ann_file', cfg.data_root).startswith(cfg.data_root)
+        assert metric.get('data_root', cfg.data_root) == cfg.data_root
+        assert not metric.get('ann_file', '').startswith(cfg.data_root)
 
 
 PUBLISHED = {  # crop or jitter size, short edge and limit of the long edge in testing
@@ -54,7 +55,7 @@ SHORT_EDGES = {512: (256, 307, 1024), 640: (320, 384, 1280), 1024: (512, 614, 20
 def test_published_sizes(name):
     cfg = _config(name)
     crop, short, long = PUBLISHED[name]
-    assert crop == cfg.get('crop_size', cfg.get('image_size'))
+    assert crop == cfg.crop_size
     (test_resize,) = [t for t in cfg.test_pipeline if t.type == 'ResizeShortestEdge']
     assert (test_resize.short_edge, test_resize.max_long) == (short, long)
     for train_resize in [t for t in cfg.train_pipeline if t.type == 'ResizeShortestEdge']:

@@ -9,13 +9,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
 from unimask.convert import convert_state_dict
 from unimask.engine.optim import AnyLayoutAdamW, GroupedOptimWrapperConstructor
 from unimask.errors import UserError
-from unimask.registry import MODELS
+from unimask.registry import MODELS, PARAM_SCHEDULERS
 
 CASES = {
     'maskformer_r50_ade20k_semantic': 'maskformer/r50_8xb2_ade20k.py',
@@ -198,7 +197,8 @@ def rates(file: str, repo: Path, *, iterations: set[int]) -> dict[int, float]:
     cfg = Config.fromfile(repo / 'configs' / file)
     base = cfg.optim_wrapper.optimizer.lr
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=base)
-    schedulers = [PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer))
+    options = dict(optimizer=optimizer, end=cfg.train_cfg.max_iters)  # as the runner gives them
+    schedulers = [PARAM_SCHEDULERS.build(scheduler, default_args=options)
                   for scheduler in cfg.param_scheduler]
     found = {}
     for iteration in range(max(iterations) + 1):

@@ -71,6 +71,7 @@ class MaskAPMetric(BaseMetric):
         ann_file: COCO instance annotations to compare with instead of the samples' own; needed for
             the official numbers of COCO, whose objects' areas come from there. Its categories are
             matched by name; more categories than the dataset's are left out.
+        data_root: Folder that ``ann_file`` is below, as for the datasets.
         iou_types: ``'segm'``, ``'bbox'`` or both. The scores of boxes (those around the masks)
             are called ``bbox_AP`` and so on.
         size_by: How large a prediction is for APs, APm, APl of masks: ``'mask'`` area, as in the
@@ -90,9 +91,9 @@ class MaskAPMetric(BaseMetric):
     default_prefix = 'instance'
 
     def __init__(
-            self, *, ann_file: str | None = None, iou_types: Sequence[IouType] = ('segm',),
-            size_by: Literal['mask', 'box'] = 'mask', backend: Backend = 'auto',
-            per_class: bool = True, prefix: str | None = None,
+            self, *, ann_file: str | None = None, data_root: str = '',
+            iou_types: Sequence[IouType] = ('segm',), size_by: Literal['mask', 'box'] = 'mask',
+            backend: Backend = 'auto', per_class: bool = True, prefix: str | None = None,
             collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.iou_types = (iou_types,) if isinstance(iou_types, str) else tuple(iou_types)
@@ -101,6 +102,7 @@ class MaskAPMetric(BaseMetric):
                 f"`iou_types` of MaskAPMetric has 'segm', 'bbox' or both, not {iou_types!r}.")
         if size_by not in ('mask', 'box'):
             raise UserError(f"`size_by` of MaskAPMetric is 'mask' or 'box', not {size_by!r}.")
+        ann_file = str(Path(data_root, ann_file)) if ann_file else None
         if ann_file is not None and not Path(ann_file).is_file():
             raise UserError(
                 f'`ann_file` of MaskAPMetric does not exist: {ann_file}. Correct '

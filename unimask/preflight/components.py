@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmengine.config import Config
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 import unimask.registry as registries
 from unimask.errors import UserError, did_you_mean
 
-__all__ = ['check_components', 'find_component', 'is_registered', 'options_of']
+__all__ = ['check_components', 'find_component', 'is_registered', 'options_of', 'walk']
 
 # Keys that builders take out of a config before the component sees it.
 _BUILDER_KEYS = {'type', '_scope_', 'priority', 'init_cfg', '_delete_', 'constructor',
@@ -84,6 +84,18 @@ def _options_through(component: Callable) -> set[str] | None:
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
             return names
     return None
+
+
+def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
+    """Every dictionary of a config with its key path, such as ``model.head``."""
+    if isinstance(node, (dict, Config)):
+        if isinstance(node, dict):
+            yield path, node
+        for key, value in node.items():
+            yield from walk(value, f'{path}.{key}' if path else str(key))
+    elif isinstance(node, (list, tuple)):
+        for number, value in enumerate(node):
+            yield from walk(value, f'{path}.{number}')
 
 
 def check_components(cfg: Config) -> None:

@@ -1,7 +1,6 @@
 """Configs: reading, changing from the command line, and fitting to data and machine."""
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,20 @@ from mmengine.config import Config
 
 from unimask.checkpoints import check_exists
 from unimask.errors import UserError, did_you_mean
-from unimask.preflight.components import check_components, find_component, options_of
+from unimask.preflight.components import (
+    check_components,
+    find_component,
+    options_of,
+    walk,
+)
 from unimask.preflight.config_files import check_keys, config_path
 from unimask.preflight.data import check_data, metainfo_of
 from unimask.preflight.options import KNOWN_KEYS, apply_options
 from unimask.preflight.precision import choose_precision
+from unimask.preflight.settings import read_config
 from unimask.registry import WEIGHT_INITIALIZERS
 
-__all__ = ['LOADERS', 'load_config', 'prepare_config', 'walk']
+__all__ = ['LOADERS', 'load_config', 'prepare_config']
 
 # What each way of running uses.
 LOADERS = {'train': ('train', 'val'), 'val': ('val',), 'test': ('test',), 'predict': ()}
@@ -26,11 +31,12 @@ LOADERS = {'train': ('train', 'val'), 'val': ('val',), 'test': ('test',), 'predi
 def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
     """Read a config and change it.
 
+    The settings ``batch_size``, ``crop_size``, ``data_root`` and ``max_iters`` reach every place
+    that they decide, whether the file states them or an option does.
+
     Args:
         path: The config file; ``unimask::demo/mask2former_shapes.py`` is one of this package.
-        options: ``{'a.b.c': value}`` as given with ``--cfg-options``. A new ``data_root`` also
-            reaches the paths that the file made from the old one, a new ``max_iters`` the
-            schedule.
+        options: ``{'a.b.c': value}`` as given with ``--cfg-options``.
 
     Raises:
         UserError: The file is missing or cannot be read, or an option names no key.
@@ -39,7 +45,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     if not path.is_file():
         raise UserError(f'there is no config {path}.{_config_hint(path)}')
     try:
-        cfg = Config.fromfile(str(path))
+        cfg = read_config(path)
     except UserError as error:
         raise UserError(f'the config {path} cannot be read: {error}') from error
     except (SyntaxError, NameError, AssertionError, TypeError, KeyError, OSError, ImportError,
@@ -82,18 +88,6 @@ def prepare_config(cfg: Config, *, mode: str = 'train', amp: str | None = None) 
     _fit_loaders(cfg)
     _fit_machine(cfg)
     return cfg
-
-
-def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
-    """Every dictionary of a config with its key path, such as ``model.head``."""
-    if isinstance(node, (dict, Config)):
-        if isinstance(node, dict):
-            yield path, node
-        for key, value in node.items():
-            yield from walk(value, f'{path}.{key}' if path else str(key))
-    elif isinstance(node, (list, tuple)):
-        for number, value in enumerate(node):
-            yield from walk(value, f'{path}.{number}')
 
 
 def _config_hint(path: Path) -> str:

@@ -16,8 +16,6 @@ from unimask.errors import UserError, did_you_mean
 __all__ = ['check_keys', 'config_folder', 'config_path']
 
 OWN = 'unimask::'
-# What a number of configs share as a name, though no runner reads it.
-_SETTINGS = ('data_root', 'crop_size', 'batch_size', 'max_iters')
 
 
 def config_folder() -> Path:
@@ -64,12 +62,10 @@ def check_keys(cfg: Config, known: set[str]) -> None:
     Raises:
         UserError: With the key that may have been meant.
     """
-    settings = {name for name in _SETTINGS if name in cfg}
-    wanted = {*known, *settings} - {name for name in _SETTINGS if name not in cfg}
     for key, value in cfg.items():
-        if key in wanted or key in _SETTINGS or key.startswith('_'):
+        if key in known or key.startswith('_'):
             continue
-        meant = max(wanted, key=lambda name: _likeness(key, name))
+        meant = max(known, key=lambda name: _likeness(key, name))
         limit = 0.8 if isinstance(value, dict) else 0.85
         if _likeness(key, meant) >= limit and not _is_used(value, key, cfg):
             raise UserError(f'{key}: nothing reads this key of the config. Did you mean {meant!r}? '

@@ -127,7 +127,8 @@ def _joined(root: str, path: str) -> str:
 def _evaluator_paths(cfg: Config, name: str) -> list[_Needed]:
     evaluators = cfg.get(name) or []
     several = isinstance(evaluators, (list, tuple))
-    return [_Needed(f'{name}.{number}.{key}' if several else f'{name}.{key}', evaluator[key])
+    return [_Needed(f'{name}.{number}.{key}' if several else f'{name}.{key}',
+                    _joined(evaluator.get('data_root') or '', evaluator[key]))
             for number, evaluator in enumerate(evaluators if several else [evaluators])
             for key in ('ann_file', 'seg_prefix') if evaluator.get(key)]
 

@@ -9,47 +9,53 @@ from mmengine.runner import Runner
 
 from unimask.errors import UserError, did_you_mean
 from unimask.preflight.components import find_component, options_of
+from unimask.preflight.settings import SETTINGS, set_everywhere
 
 __all__ = ['KNOWN_KEYS', 'apply_options']
 
 # What the runner reads of a config.
 _RUNNER_KEYS = tuple(inspect.signature(Runner.__init__).parameters)
-_OTHER_KEYS = ('data_root', 'find_unused_parameters', 'model_wrapper_cfg', 'tta_model',
+_OTHER_KEYS = ('find_unused_parameters', 'model_wrapper_cfg', 'tta_model',
                'trust_checkpoint', 'sync_bn', 'activation_checkpointing', 'compile')
-KNOWN_KEYS = {*_RUNNER_KEYS, *_OTHER_KEYS}
+KNOWN_KEYS = {*_RUNNER_KEYS, *_OTHER_KEYS, *SETTINGS}
+# Other names of settings.
+_LONG_NAMES = {'train_cfg.max_iters': 'max_iters'}
+# What files of this library call things for themselves -> what has been made from it.
+_VARIABLES = {
+    'dataset_type': 'train_dataloader.dataset.type and the like',
+    'encoder': 'model.backbone and model.init_cfg',
+    'labels': 'model.taxonomy and model.test_cfg',
+    'test_pipeline': 'val_dataloader.dataset.pipeline and test_dataloader.dataset.pipeline',
+    'train_pipeline': 'train_dataloader.dataset.pipeline',
+}
 
 
 def apply_options(cfg: Config, options: dict[str, Any]) -> None:
-    """Change keys of a config, refusing names that nothing would read."""
-    old_root = cfg.get('data_root')
-    old_iters = (cfg.get('train_cfg') or {}).get('max_iters')
+    """Change keys of a config; settings first, then the places that are named one by one.
+
+    Args:
+        cfg: Config; it is changed.
+        options: ``{'a.b.c': value}`` as given with ``--cfg-options``.
+
+    Raises:
+        UserError: An option names nothing that anything would read, or has no effect.
+    """
     for key in options:
         _check_option(cfg, key)
-    cfg.merge_from_dict(options)
-    if 'data_root' in options and old_root:
-        for name in list(cfg):
-            if name.endswith(('_dataloader', '_evaluator')):
-                cfg[name] = _moved(cfg[name], str(old_root), str(cfg.data_root))
-    wanted = options.get('max_iters', options.get('train_cfg.max_iters'))
-    if wanted and old_iters:
-        _change_length(cfg, old_iters, wanted)
-
-
-def _change_length(cfg: Config, old: int, new: int) -> None:
-    """What the config made of the number of iterations follows it; milestones stay."""
-    cfg.max_iters = cfg.train_cfg.max_iters = new
-    if cfg.train_cfg.get('val_interval') == old:
-        cfg.train_cfg.val_interval = new
-    for scheduler in cfg.get('param_scheduler') or []:
-        # One later, since MMEngine reaches the end value an iteration early.
-        if scheduler.get('end') == old + 1:
-            scheduler.end = new + 1
+    for key, value in options.items():
+        name = _LONG_NAMES.get(key, key)
+        if name in SETTINGS:
+            set_everywhere(cfg, name, value)
+    cfg.merge_from_dict({key: value for key, value in options.items() if key not in SETTINGS})
 
 
 def _check_option(cfg: Config, key: str) -> None:
     """Raise when a dotted key names nothing that the config or a component would read."""
     node: Any = cfg
     parts = key.split('.')
+    if parts[0] in _VARIABLES and parts[0] in cfg:
+        raise UserError(f'--cfg-options {key}: {parts[0]} is a variable of the config file, which '
+                        f'nothing reads afterwards. Change {_VARIABLES[parts[0]]}.')
     for depth, part in enumerate(parts):
         where = '.'.join(parts[:depth]) or 'the config'
         if isinstance(node, (list, tuple)):
@@ -79,21 +85,3 @@ def _known_keys(node: dict, *, top: bool) -> set[str] | None:
         return None
     component = find_component(node['type'])
     return None if component is None else options_of(component)
-
-
-def _moved(value: Any, old: str, new: str) -> Any:
-    """A nested value with the paths below one folder moved to another."""
-    if isinstance(value, dict):
-        for key in value:
-            value[key] = _moved(value[key], old, new)
-        return value
-    if isinstance(value, (list, tuple)):
-        return type(value)(_moved(item, old, new) for item in value)
-    if not isinstance(value, str):
-        return value
-    old = old.rstrip('/')
-    if value.rstrip('/') == old:
-        return new
-    if value.startswith(f'{old}/'):
-        return f'{new.rstrip("/")}/{value[len(old) + 1:]}'
-    return value

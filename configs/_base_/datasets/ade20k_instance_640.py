@@ -2,36 +2,19 @@
 #   images/{training,validation}/*.jpg
 #   ade20k_instance_{train,val}.json
 # The latter are made by tools/dataset_converters/ade20k_things.py.
-# `--cfg-options data_root=/path/to/data` moves every path of this file.
+_base_ = '../loaders.py'
+from unimask.pipelines import scale_and_crop, testing, training
+
 dataset_type = 'ADE20KInstanceDataset'
 data_root = 'data/ADEChallengeData2016/'
 crop_size = (640, 640)
+labels = dict(taxonomy=dataset_type, test_cfg=dict(tasks=('instance',)))
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadInstances'),
-    dict(
-        type='ResizeShortestEdge',
-        short_edge=[int(0.1 * step * 640) for step in range(5, 21)],
-        max_long=2560),
-    dict(type='RandomCrop', size=crop_size),
-    dict(type='ColorAugSSD'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='PadToSize', size=crop_size),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeShortestEdge', short_edge=640, max_long=2560),
-    dict(type='LoadInstances', keep_crowd=True),
-    dict(type='PackSegInputs'),
-]
+train_pipeline = training('LoadInstances', scale_and_crop(640, crop_size))
+test_pipeline = testing(
+    dict(type='LoadInstances', keep_crowd=True), short_edge=640, max_long=2560)
 
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
@@ -41,21 +24,15 @@ train_dataloader = dict(
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='ade20k_instance_val.json',
         data_prefix=dict(img='images/validation/'),
-        test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = [
-    dict(type='MaskAPMetric', ann_file=data_root + 'ade20k_instance_val.json'),
+    dict(type='MaskAPMetric', data_root=data_root, ann_file='ade20k_instance_val.json'),
 ]
 test_evaluator = val_evaluator

@@ -3,35 +3,19 @@
 #   annotations/instancesonly_filtered_gtFine_{train,val}.json
 # The latter are made by tools/dataset_converters/cityscapes.py. AP is that of cityscapesscripts and
 # needs gtFine/val/CITY/*_gtFine_instanceIds.png as downloaded.
-# `--cfg-options data_root=/path/to/data` moves every path of this file.
+_base_ = '../loaders.py'
+from unimask.pipelines import scale_and_crop, testing, training
+
 dataset_type = 'CityscapesInstanceDataset'
 data_root = 'data/cityscapes/'
 crop_size = (512, 1024)
+labels = dict(taxonomy=dataset_type, test_cfg=dict(tasks=('instance',)))
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadInstances'),
-    dict(
-        type='ResizeShortestEdge',
-        short_edge=[int(0.1 * step * 1024) for step in range(5, 21)],
-        max_long=4096),
-    dict(type='RandomCrop', size=crop_size),
-    dict(type='ColorAugSSD'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeShortestEdge', short_edge=1024, max_long=2048),
-    dict(type='LoadInstances', keep_crowd=True),
-    dict(type='PackSegInputs'),
-]
+train_pipeline = training('LoadInstances', scale_and_crop(1024, crop_size, pad=False))
+test_pipeline = testing(
+    dict(type='LoadInstances', keep_crowd=True), short_edge=1024, max_long=2048)
 
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
@@ -41,17 +25,11 @@ train_dataloader = dict(
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='annotations/instancesonly_filtered_gtFine_val.json',
         data_prefix=dict(img='leftImg8bit/val/'),
-        test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 

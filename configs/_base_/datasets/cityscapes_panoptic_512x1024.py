@@ -4,35 +4,18 @@
 #   gtFine/cityscapes_panoptic_{train,val}_trainId/*.png
 # The latter are made by tools/dataset_converters/cityscapes.py. AP is that of cityscapesscripts and
 # needs gtFine/val/CITY/*_gtFine_instanceIds.png as downloaded.
-# `--cfg-options data_root=/path/to/data` moves every path of this file.
+_base_ = '../loaders.py'
+from unimask.pipelines import scale_and_crop, testing, training
+
 dataset_type = 'CityscapesPanopticDataset'
 data_root = 'data/cityscapes/'
 crop_size = (512, 1024)
+labels = dict(taxonomy=dataset_type, test_cfg=dict(tasks=('semantic', 'instance', 'panoptic')))
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadPanopticMap'),
-    dict(
-        type='ResizeShortestEdge',
-        short_edge=[int(0.1 * step * 1024) for step in range(5, 21)],
-        max_long=4096),
-    dict(type='RandomCrop', size=crop_size),
-    dict(type='ColorAugSSD'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeShortestEdge', short_edge=1024, max_long=2048),
-    dict(type='LoadPanopticMap'),
-    dict(type='PackSegInputs'),
-]
+train_pipeline = training('LoadPanopticMap', scale_and_crop(1024, crop_size, pad=False))
+test_pipeline = testing('LoadPanopticMap', short_edge=1024, max_long=2048)
 
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
@@ -42,17 +25,11 @@ train_dataloader = dict(
             img='leftImg8bit/train/', seg='gtFine/cityscapes_panoptic_train_trainId/'),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='gtFine/cityscapes_panoptic_val_trainId.json',
         data_prefix=dict(img='leftImg8bit/val/', seg='gtFine/cityscapes_panoptic_val_trainId/'),
-        test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
@@ -63,5 +40,6 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
+# multi-scale and flipped testing
 tta_model = dict(
     type='SemanticTTA', short_sides=(512, 768, 1024, 1280, 1536, 1792), max_long_side=4096)

@@ -2,32 +2,23 @@
 #   images/{train,val}/*.jpg
 #   annotations/instances_{train,val}.json
 # tools/dataset_converters/pennfudan.py makes it of the original PennFudanPed. Sizes suit a CPU.
-# `--cfg-options data_root=/path/to/data` moves every path of this file.
+_base_ = '../loaders.py'
+from unimask.pipelines import jitter_and_crop, testing, training
+
 dataset_type = 'PennFudanDataset'
 data_root = 'data/pennfudan/'
-image_size = 384
+crop_size = 384
+labels = dict(taxonomy=dataset_type, test_cfg=dict(tasks=('instance',)))
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadInstances'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='LargeScaleJitter', size=image_size, ratio_range=(0.5, 1.5)),
-    dict(type='FixedSizeCrop', size=image_size),
-    dict(type='ColorAugSSD'),
-    dict(type='PackSegInputs', drop_empty=True),
-]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeShortestEdge', short_edge=384, max_long=640),
-    dict(type='LoadInstances', keep_crowd=True),
-    dict(type='PackSegInputs'),
-]
+train_pipeline = training(
+    'LoadInstances',
+    [*jitter_and_crop(crop_size, ratio_range=(0.5, 1.5)), dict(type='ColorAugSSD')],
+    drop_empty=True)
+test_pipeline = testing(
+    dict(type='LoadInstances', keep_crowd=True), short_edge=384, max_long=640)
 
 train_dataloader = dict(
-    batch_size=2,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
@@ -37,17 +28,12 @@ train_dataloader = dict(
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
     num_workers=1,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='annotations/instances_val.json',
         data_prefix=dict(img='images/val/'),
-        test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 

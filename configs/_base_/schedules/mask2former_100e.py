@@ -1,6 +1,7 @@
 # 100 epochs of COCO at a total batch of 16.
 _base_ = './mask2former.py'
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=737500, val_interval=5000)
+max_iters = 737500
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000)
 param_scheduler = [
     dict(type='MultiStepLR', milestones=[655556, 710184], gamma=0.1, by_epoch=False),
 ]

@@ -1,6 +1,7 @@
 # 50 epochs of COCO at a total batch of 16.
 _base_ = './mask2former.py'
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=368750, val_interval=5000)
+max_iters = 368750
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000)
 param_scheduler = [
     dict(type='MultiStepLR', milestones=[327778, 355092], gamma=0.1, by_epoch=False),
 ]

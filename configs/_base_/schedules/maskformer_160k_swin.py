@@ -5,5 +5,5 @@ optim_wrapper = dict(
     optimizer=dict(lr=6e-5, weight_decay=0.01))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, begin=0, end=1501, by_epoch=False),
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=160001, by_epoch=False),
+    dict(type='PolyLR', power=0.9, by_epoch=False),
 ]

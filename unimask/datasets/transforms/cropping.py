@@ -21,6 +21,8 @@ class FixedSizeCrop(BaseTransform):
         size: Edge in pixels.
     """
 
+    crop_option = 'size'  # what a config's `crop_size` sets
+
     def __init__(self, *, size: int = 1024) -> None:
         self.size = size
 
@@ -43,6 +45,8 @@ class PadToSize(BaseTransform):
         size: Height and width in pixels.
     """
 
+    crop_option = 'size'  # what a config's `crop_size` sets
+
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = tuple(size)
 
@@ -62,6 +66,7 @@ class RandomCrop(BaseTransform):
             class covers this share of its labelled pixels; the last one is kept otherwise.
     """
 
+    crop_option = 'size'  # what a config's `crop_size` sets
     TRIES = 10
 
     def __init__(self, *, size: tuple[int, int], max_area: float = 1.0) -> None:

@@ -56,6 +56,8 @@ class LargeScaleJitter(BaseTransform):
         ratio_range: The ratio is uniform in this range.
     """
 
+    crop_option = 'size'  # what a config's `crop_size` sets
+
     def __init__(self, *, size: int = 1024,
                  ratio_range: tuple[float, float] = (0.1, 2.0)) -> None:
         self.size = size

@@ -1,5 +1,5 @@
-# MaskFormer with a ResNet-50 and the FPN pixel decoder: the semantic models.
-_base_ = './mask2former_r50.py'
+# MaskFormer with the FPN pixel decoder: the semantic models.
+_base_ = './mask2former.py'
 model = dict(
     neck=dict(type='FPNPixelDecoder'),
     head=dict(type='MaskFormerHead', num_layers=6, dropout=0.1),

@@ -1,4 +1,4 @@
-_base_ = './mask2former_r50.py'
-model = dict(
+_base_ = './r50.py'
+encoder = dict(
     backbone=dict(depth=101),
     init_cfg=dict(checkpoint='torchvision://resnet101'))

@@ -1,5 +1,5 @@
-# Mask2Former with a ResNet-50. Complete a config with model.taxonomy, and test_cfg where not all
-# three tasks are wanted.
+# Mask2Former. A config adds a backbone and what the data say:
+# `model = dict(**_base_.encoder, **_base_.labels)`.
 model = dict(
     type='UniversalSegmentor',
     data_preprocessor=dict(
@@ -8,15 +8,6 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_size_divisor=32),
-    backbone=dict(
-        type='mmdet.ResNet',
-        depth=50,
-        num_stages=4,
-        out_indices=(0, 1, 2, 3),
-        frozen_stages=-1,
-        norm_cfg=dict(type='BN', requires_grad=False),
-        norm_eval=True,
-        style='pytorch'),
     neck=dict(type='MSDeformAttnPixelDecoder'),
     head=dict(type='Mask2FormerHead', num_queries=100),
     criterion=dict(
@@ -40,6 +31,4 @@ model = dict(
             num_points=12544,
             oversample_ratio=3.0,
             importance_ratio=0.75)),
-    test_cfg=dict(tasks=('semantic', 'instance', 'panoptic')),
-    init_cfg=dict(
-        type='PretrainedBackbone', checkpoint='torchvision://resnet50', source='torchvision'))
+    test_cfg=dict(tasks=('semantic', 'instance', 'panoptic')))

@@ -1,6 +1,6 @@
 # Swin-B, pre-trained on ImageNet-1k at 384.
-_base_ = './mask2former_swin-b.py'
-model = dict(
+_base_ = './swin-b.py'
+encoder = dict(
     init_cfg=dict(
         checkpoint='https://github.com/SwinTransformer/storage/releases/download/v1.0.0/'
                    'swin_base_patch4_window12_384.pth'))

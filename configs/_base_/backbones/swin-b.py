@@ -1,6 +1,6 @@
 # Swin-B, pre-trained on ImageNet-21k at 384.
-_base_ = './mask2former_swin-t.py'
-model = dict(
+_base_ = './swin-t.py'
+encoder = dict(
     backbone=dict(
         embed_dims=128,
         depths=(2, 2, 18, 2),

@@ -1,0 +1,94 @@
+"""The published data pipelines, each stated once: functions that give lists of steps.
+
+The files in ``configs/_base_/datasets`` call them, and so may a config of one's own. What comes
+out are plain dictionaries, as though they had been written down there. Nothing is imported here,
+so that a config is read in milliseconds.
+"""
+from __future__ import annotations
+
+__all__ = ['crop_and_colour', 'detr_crop', 'jitter_and_crop', 'scale_and_crop', 'testing',
+           'training']
+
+Step = dict
+DETR_EDGES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
+
+
+def training(load: str | Step, augmentation: list[Step], *, drop_empty: bool = False
+             ) -> list[Step]:
+    """Steps of training: the picture, its annotation, the augmentation, and packing.
+
+    Args:
+        load: Step that reads the annotation, such as ``'LoadPanopticMap'``.
+        augmentation: Steps of one of the functions below, or others.
+        drop_empty: Draw another picture where no object is left after the augmentation.
+    """
+    pack = dict(type='PackSegInputs')
+    return [dict(type='LoadImage'), _step(load), *augmentation,
+            pack | dict(drop_empty=True) if drop_empty else pack]
+
+
+def testing(load: str | Step, *, short_edge: int, max_long: int) -> list[Step]:
+    """Steps of testing: the annotation is read last, at the size of the file.
+
+    Args:
+        load: Step that reads the annotation.
+        short_edge: Length of the shorter edge in pixels.
+        max_long: Limit of the longer edge in pixels.
+    """
+    return [dict(type='LoadImage'),
+            dict(type='ResizeShortestEdge', short_edge=short_edge, max_long=max_long),
+            _step(load),
+            dict(type='PackSegInputs')]
+
+
+def scale_and_crop(short_edge: int, crop_size: tuple[int, int], *, pad: bool = True
+                   ) -> list[Step]:
+    """A random scale of 0.5 to 2, a crop, colours and mirroring (Mask2Former but for COCO).
+
+    Args:
+        short_edge: Length of the shorter edge at scale 1, in pixels.
+        crop_size: Height and width of the crop in pixels.
+        pad: Pad smaller pictures to the size of the crop.
+    """
+    edges = [int(0.1 * step * short_edge) for step in range(5, 21)]
+    resize = dict(type='ResizeShortestEdge', short_edge=edges, max_long=4 * short_edge)
+    return [resize, *crop_and_colour(crop_size, pad=pad)]
+
+
+def crop_and_colour(crop_size: tuple[int, int], *, pad: bool = True) -> list[Step]:
+    """A crop, colours and mirroring: what follows a resize of one's own.
+
+    Args:
+        crop_size: Height and width of the crop in pixels.
+        pad: Pad smaller pictures to the size of the crop.
+    """
+    steps = [dict(type='RandomCrop', size=crop_size),
+             dict(type='ColorAugSSD'),
+             dict(type='mmdet.RandomFlip', prob=0.5)]
+    return [*steps, dict(type='PadToSize', size=crop_size)] if pad else steps
+
+
+def jitter_and_crop(crop_size: int, *, ratio_range: tuple[float, float] = (0.1, 2.0)
+                    ) -> list[Step]:
+    """Mirroring and large scale jittering in a square (Mask2Former on COCO).
+
+    Args:
+        crop_size: Edge of the square in pixels.
+        ratio_range: The picture is this much of the square; what sticks out is cut off.
+    """
+    return [dict(type='mmdet.RandomFlip', prob=0.5),
+            dict(type='LargeScaleJitter', size=crop_size, ratio_range=ratio_range),
+            dict(type='FixedSizeCrop', size=crop_size)]
+
+
+def detr_crop() -> list[Step]:
+    """Mirroring, and half of the time a crop before the picture is resized (DETR, MaskFormer)."""
+    resize = dict(type='ResizeShortestEdge', short_edge=DETR_EDGES, max_long=1333)
+    crop = [dict(type='ResizeShortestEdge', short_edge=(400, 500, 600)),
+            dict(type='RandomRangeCrop', min_size=384, max_size=600)]
+    return [dict(type='mmdet.RandomFlip', prob=0.5),
+            dict(type='RandomChoice', transforms=[[resize], [*crop, resize]])]
+
+
+def _step(load: str | Step) -> Step:
+    return dict(type=load) if isinstance(load, str) else load
