@@ -43,7 +43,7 @@ def test_every_module_config_and_tool_is_inside(wheel: zipfile.ZipFile, repo: Pa
 
 
 def test_sources_of_the_cpu_kernels_are_inside(wheel: zipfile.ZipFile, repo: Path) -> None:
-    sources = {path.name for path in (repo / 'unimask' / 'ops' / 'csrc').glob('*')
+    sources = {path.name for path in (repo / 'unimask' / 'ops' / 'cpu' / 'csrc').glob('*')
                if path.suffix in ('.cpp', '.h')}
     inside = {Path(name).name for name in wheel.namelist()
               if name.startswith('unimask/ops/cpu/csrc/')}
