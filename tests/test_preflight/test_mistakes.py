@@ -25,6 +25,8 @@ CONFIGS = sorted(path.relative_to(config_folder()) for path in config_folder().r
     ("custom_hook = [dict(type='EMAHook')]", 'custom_hooks'),
     ('train_dataloder = dict(batch_size=1)', 'train_dataloader'),
     ("data_rot = '/data'", 'data_root'),
+    ('crop_sise = 3', 'crop_size'),
+    ('max_iter = 3', 'max_iters'),
 ])
 def test_misspelt_key_of_a_file(config_file: Path, line: str, meant: str) -> None:
     config_file.write_text(f'{config_file.read_text()}\n{line}\n')
@@ -34,7 +36,7 @@ def test_misspelt_key_of_a_file(config_file: Path, line: str, meant: str) -> Non
 
 @pytest.mark.parametrize('line', [
     'num_classes = 3', "norm_cfg = dict(type='BN')", "work_name = 'x'", 'img_size = 512',
-    'train_pipeline = []', "optimizer = dict(type='AdamW')", 'max_epochs = 5', 'crop_sise = 3',
+    'train_pipeline = []', "optimizer = dict(type='AdamW')", 'max_epochs = 5',
     "dataset_type = 'ToyData'", "val_data_root = 'b'", "train_dataset = dict(type='ToyData')",
     "models = [dict(type='A')]\ncustom_hooks = [dict(type='EMAHook', momentum=0.1)]",
     "work_dirs = 'work'\nwork_dir = work_dirs",
