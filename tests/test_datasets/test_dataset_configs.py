@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from unimask.errors import UserError
+from unimask.preflight.components import check_components
 from unimask.registry import DATASETS, TRANSFORMS
 from unimask.structures.taxonomy import Taxonomy
 
@@ -110,3 +112,15 @@ def test_full_size_chain_on_a_small_image(shared_data):
         shape = item['inputs'].shape[1:]
         assert shape == item['data_samples'].gt_panoptic_seg.sem_seg.shape[1:]
         assert shape == (1024, 1024) if 'lsj' in name else min(shape) >= 384
+
+
+@pytest.mark.parametrize('kind', [
+    'InstanceDataset', 'PanopticDataset', 'SemanticDataset', 'ADE20KSemanticDataset'])
+def test_misspelt_option_of_a_data_set(kind):
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(type=kind, anfile='a.json'))))
+    with pytest.raises(UserError, match=rf"dataset\.anfile: {kind} has no option .*'ann_file'"):
+        check_components(cfg)
+    cfg.train_dataloader.dataset = dict(
+        type=kind, ann_file='a.json', data_root='', data_prefix={}, metainfo={}, pipeline=[],
+        indices=5, test_mode=True, filter_cfg={}, backend_args=None, lazy_init=True)
+    check_components(cfg)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import Registry, root
 from torch.utils.data import DataLoader
 
@@ -64,6 +65,8 @@ def is_registered(name: Any) -> bool:
 
 def options_of(component: Callable) -> set[str] | None:
     """Names of the options of a component; None when it takes any."""
+    if inspect.isclass(component) and issubclass(component, BaseDataset):
+        return _options_through(component)
     try:
         parameters = inspect.signature(component).parameters
     except (TypeError, ValueError):
