@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +15,7 @@ import yaml
 from mmengine.config import Config
 
 from unimask.convert import convert
+from unimask.models.heads import PerPixelHead
 from unimask.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -26,6 +28,8 @@ RECIPE = {  # column of the zoo's index -> value of a config
     'clip': lambda cfg: cfg.optim_wrapper.clip_grad.max_norm,
     'max_iter': lambda cfg: cfg.train_cfg.max_iters,
     'batch': lambda cfg: cfg.auto_scale_lr.base_batch_size,
+}
+QUERY_RECIPE = {
     'w_cls': lambda cfg: cfg.model.criterion.class_weight,
     'w_mask': lambda cfg: cfg.model.criterion.mask_losses[0].weight,
     'w_dice': lambda cfg: cfg.model.criterion.mask_losses[1].weight,
@@ -91,7 +95,10 @@ def test_config_is_complete(file: Path) -> None:
 def test_model_takes_the_classes_of_its_data(file: Path) -> None:
     cfg = load(file)
     model = build(file)
-    assert model.head.class_embed.out_features == model.taxonomy.num_classes + 1
+    if isinstance(model.head, PerPixelHead):
+        assert model.head.classifier.out_channels == model.taxonomy.num_classes
+    else:
+        assert model.head.class_embed.out_features == model.taxonomy.num_classes + 1
     if isinstance(cfg.model.taxonomy, str):
         for split in ('train', 'val', 'test'):
             assert cfg[f'{split}_dataloader'].dataset.type == cfg.model.taxonomy
@@ -119,8 +126,11 @@ def test_parameters_equal_the_published_ones(file: Path, published: str, index: 
 @pytest.mark.parametrize(('file', 'published'), paired())
 def test_recipe_equals_the_published_one(file: Path, published: str, index: dict) -> None:
     row, cfg = index[published], load(file)
-    assert {name: value(cfg) for name, value in RECIPE.items()} == {
-        name: pytest.approx(float(row[name])) for name in RECIPE}
+    dense = row['head'] == 'PerPixelBaselineHead'
+    recipe = RECIPE if dense else RECIPE | QUERY_RECIPE
+    assert dense == (cfg.model.head.type == 'PerPixelHead')
+    assert {name: value(cfg) for name, value in recipe.items()} == {
+        name: pytest.approx(float(row[name])) for name in recipe}
     assert (cfg.optim_wrapper.type == 'AmpOptimWrapper') == (row['amp'] == 'True')
     assert cfg.model.data_preprocessor.pad_size_divisor == (int(row['size_div']) or 1)
     tasks = cfg.model.test_cfg.tasks
@@ -143,7 +153,7 @@ def test_recipe_equals_the_published_one(file: Path, published: str, index: dict
 @pytest.mark.parametrize(('file', 'published'), paired())
 def test_data_equal_the_published_ones(file: Path, published: str, index: dict) -> None:
     row, cfg = index[published], load(file)
-    gpus, batch = (int(number) for number in file.stem.split('_')[1].split('xb'))
+    gpus, batch = map(int, re.search(r'_(\d+)xb(\d+)_', file.stem).groups())
     assert gpus * batch == int(row['batch'])
     assert cfg.train_dataloader.batch_size == batch
     resize = next(step for step in cfg.test_dataloader.dataset.pipeline
