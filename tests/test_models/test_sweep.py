@@ -106,10 +106,13 @@ def run_tta(module: object) -> None:
 
 def preprocess(module: object) -> None:
     sample = DetDataSample(gt_sem_seg=PixelData(sem_seg=torch.zeros(1, 5, 7)))
-    data = module(dict(inputs=[torch.full((3, 5, 7), 30)], data_samples=[sample]))
+    batch = dict(inputs=[torch.full((3, 5, 7), 30)], data_samples=[sample])
+    data = module(batch, True)
     assert data['inputs'].shape == (1, 3, 8, 8)
     assert data['inputs'][0, 0, 0, 0] == 2.0 and data['inputs'][0, 0, 7, 7] == 0
     assert data['data_samples'][0] is sample
+    for training in (False, True):
+        assert torch.equal(module(batch, training)['inputs'], data['inputs'])
 
 
 CASES = {

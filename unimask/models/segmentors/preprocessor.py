@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mmengine.model import ImgDataPreprocessor
-from mmengine.structures import BaseDataElement
 
 from unimask.registry import MODELS
 
@@ -12,12 +11,15 @@ __all__ = ['ImagePreprocessor']
 
 @MODELS.register_module()
 class ImagePreprocessor(ImgDataPreprocessor):
-    """Normalises and pads images on the model's device; annotation stays where it is.
+    """Normalises and pads images on the model's device; in training, annotation stays behind.
 
     Segments are made of annotation on the host, where counting classes and looking up ids needs
     no wait for a GPU; only their compact form travels. The options are MMEngine's.
     """
 
-    def cast_data(self, data: object) -> object:
-        """Move tensors, leave data samples alone."""
-        return data if isinstance(data, BaseDataElement) else super().cast_data(data)
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """``inputs``, a list of (3, h, w) images, -> (B, 3, H, W); ``data_samples`` as they are."""
+        if not training:
+            return super().forward(data, training)
+        moved = super().forward(dict(inputs=data['inputs']), training)
+        return dict(moved, data_samples=data.get('data_samples'))
