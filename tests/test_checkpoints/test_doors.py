@@ -1,12 +1,10 @@
 """A file that one tool takes, all take."""
 
 import functools
-import http.server
 import pickle
 import runpy
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,20 +68,6 @@ KINDS = {
     'safetensors': safetensors, 'arrays': arrays, 'run': run_folder, 'folder': peers_folder,
     'url': torch_file('x.pth', lambda state: state),
 }
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """Address of the folder of this test."""
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *words: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield f'http://127.0.0.1:{serving.server_address[1]}'
-        serving.shutdown()
 
 
 @pytest.fixture(params=sorted(KINDS))

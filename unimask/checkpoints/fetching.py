@@ -1,6 +1,7 @@
 """Files from the web, kept in torch hub's cache."""
 from __future__ import annotations
 
+import hashlib
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 
 import torch
 
+from unimask.checkpoints.writing import atomic_write_text
 from unimask.errors import UserError
 
 __all__ = ['cached', 'check_reachable', 'fetch', 'is_url']
@@ -24,7 +26,17 @@ def is_url(path: str | Path) -> bool:
 def cached(url: str) -> Path:
     """Where the file of an address is kept, whether it is there or not."""
     name = urlsplit(url).path.rstrip('/').rsplit('/', 1)[-1] or 'checkpoint'
-    return Path(torch.hub.get_dir()) / 'checkpoints' / name
+    path = Path(torch.hub.get_dir()) / 'checkpoints' / name
+    origin = _note(path)
+    if origin.is_file() and origin.read_text(errors='replace') != url:
+        digest = hashlib.sha256(url.encode()).hexdigest()[:8]  # another file of the same name
+        return path.with_name(f'{path.stem}-{digest}{path.suffix}')
+    return path
+
+
+def _note(path: Path) -> Path:
+    """Where it is noted which address a file of the cache came from."""
+    return path.with_name(f'{path.name}.url')
 
 
 def fetch(url: str, *, without: str = '') -> Path:
@@ -44,6 +56,7 @@ def fetch(url: str, *, without: str = '') -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), progress=False)
+        atomic_write_text(url, _note(path))
     except (OSError, ValueError) as error:
         raise UserError(_unreachable(url, error, without)) from error
     return path

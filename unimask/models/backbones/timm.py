@@ -98,6 +98,11 @@ def _create(name: str, out_indices: tuple[int, ...] | None, pretrained: bool, ar
             args.setdefault('strict_img_size', False)
         return timm.create_model(name, pretrained=pretrained, features_only=True, **args)
     except (RuntimeError, AttributeError, AssertionError, IndexError) as error:
+        if 'weights_only' in str(error):  # timm's advice would run code from the file
+            raise UserError(
+                f'timm cannot read the weights for "{name}" without running code from the file, '
+                "and did not. Name them in model.init_cfg: dict(type='PretrainedBackbone', "
+                'checkpoint=FILE).') from error
         raise UserError(f'timm\'s "{name}" gives no feature maps with {args}: {error}') from error
     except OSError as error:
         raise UserError(
