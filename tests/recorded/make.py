@@ -132,31 +132,34 @@ def make_scores(data: Path, folder: str, *, truth: str, name: str) -> None:
                              for key in ('AP', 'AP50', 'AP75')}
     write_gzip(HERE / 'scores' / f'{folder}.json.gz', dict(
         metainfo={key: list(value) for key, value in metainfo.items()}, official=official,
-        images=[image_counts(sample) for sample in samples]))
+        images=[image_counts(sample, instances=len(samples) < 10) for sample in samples]))
 
 
-def image_counts(sample: object) -> dict:
-    """Segments and instances of an image, and the pixels of every combination of them."""
-    import torch
+def image_counts(sample: object, *, instances: bool) -> dict:
+    """Segments and perhaps instances of an image, and the pixels of every combination."""
     truth, found = sample.gt_panoptic_seg, sample.pred_panoptic_seg
     ids, guessed = (each.sem_seg[0].numpy().astype(np.int64) for each in (truth, found))
     both, counts = np.unique(ids.ravel() * 2**32 + guessed.ravel(), return_counts=True)
-    own = [torch.cat([sample.gt_instances.masks, sample.ignored_instances.masks]),
-           sample.pred_instances.masks]
-    inside = torch.cat(own).flatten(1).numpy()
+    content = dict(
+        truth=[[s['id'], s['category'], int(s['iscrowd'])] for s in truth.segments_info],
+        found=[[s['id'], s['category']] for s in found.segments_info],
+        pixels=np.stack([both // 2**32, both % 2**32, counts], 1).tolist())
+    return content | instance_counts(sample) if instances else content
+
+
+def instance_counts(sample: object) -> dict:
+    """Labels, scores and which masks cover how many pixels together."""
+    truth, crowd, found = (
+        sample.gt_instances, sample.ignored_instances, sample.pred_instances)
+    inside = np.concatenate([part.masks.flatten(1).numpy() for part in (truth, crowd, found)])
     codes = np.ascontiguousarray(np.packbits(inside, axis=0).T)  # a row of bytes for each pixel
     _, first, pixels = np.unique(codes.view(f'V{codes.shape[1]}')[:, 0], return_index=True,
                                  return_counts=True)
-    members = inside[:, first]
     return dict(
-        truth=[[s['id'], s['category'], int(s['iscrowd'])] for s in truth.segments_info],
-        found=[[s['id'], s['category']] for s in found.segments_info],
-        pixels=np.stack([both // 2**32, both % 2**32, counts], 1).tolist(),
-        labels=sample.gt_instances.labels.tolist(),
-        crowd=sample.ignored_instances.labels.tolist(),
-        detections=[sample.pred_instances.labels.tolist(), sample.pred_instances.scores.tolist()],
+        labels=truth.labels.tolist(), crowd=crowd.labels.tolist(),
+        detections=[found.labels.tolist(), found.scores.tolist()],
         members=[[np.flatnonzero(column).tolist(), int(count)]
-                 for column, count in zip(members.T, pixels, strict=True)])
+                 for column, count in zip(inside[:, first].T, pixels, strict=True)])
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,17 +16,22 @@ from torch import Tensor, nn
 from unimask.models.losses.costs import MatchInputs
 from unimask.models.segmentors.targets import make_target_batch
 from unimask.registry import MODELS, TASK_UTILS
-from unimask.structures import MaskPrediction, PixelFeatures, SegmentTargets, TargetBatch, Taxonomy
-
-try:
-    from unimask.structures import Matches
-except ImportError:  # before it moved there
-    from unimask.models.losses import Matches
+from unimask.structures import (
+    DensePrediction,
+    MaskPrediction,
+    Matches,
+    Piloted,
+    PixelFeatures,
+    SegmentTargets,
+    TargetBatch,
+    Taxonomy,
+)
 
 __all__ = [
-    'MaskPrediction', 'Matches', 'PixelFeatures', 'SegmentTargets', 'TargetBatch', 'Taxonomy',
+    'DensePrediction', 'MaskPrediction', 'Matches', 'PixelFeatures', 'SegmentTargets',
+    'TargetBatch', 'Taxonomy',
     'build', 'cost', 'drawn_points', 'made_targets', 'plain_weights', 'shaken', 'targets_of',
-    'taxonomy', 'to_numpy',
+    'taxonomy', 'to_numpy', 'with_pilots',
 ]
 
 
@@ -40,6 +46,11 @@ def cost(config: dict, *, class_logits: Tensor, labels: Tensor, mask_logits: Ten
     """(R, N) of one cost."""
     return TASK_UTILS.build(config)(MatchInputs(
         class_logits=class_logits, labels=labels, mask_logits=mask_logits, masks=masks))
+
+
+def with_pilots(prediction: MaskPrediction, known: Matches) -> MaskPrediction:
+    """The prediction, with itself as that of queries whose segments are known."""
+    return replace(prediction, piloted=Piloted(prediction, known))
 
 
 def targets_of(*images: SegmentTargets) -> TargetBatch:

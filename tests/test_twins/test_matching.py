@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from door import (
+    DensePrediction,
     MaskPrediction,
     Matches,
     SegmentTargets,
@@ -17,6 +18,7 @@ from door import (
     drawn_points,
     targets_of,
     to_numpy,
+    with_pilots,
 )
 from plain import (
     class_cost,
@@ -284,6 +286,76 @@ def test_masks_are_counted_over_all_processes(counts: tuple[int, int]) -> None:
     factor = max(sum(counts), 1) / max(sum(counts) / 2, 1)
     assert together['loss_dice'].item() == pytest.approx(factor * alone['loss_dice'].item())
     assert together['loss_cls'].item() == pytest.approx(alone['loss_cls'].item())
+
+
+@pytest.mark.parametrize('with_counted', [True, False])
+def test_queries_whose_segments_are_known(with_counted: bool) -> None:
+    """Two groups of queries for the same segments: pairs of both, divided by the groups; slots
+    that are not counted have no part in the class loss."""
+    scene, groups = Scene((2, 1), overlap=True), 2
+    counted = torch.tensor([[True] * 4, [True, False] * 2]) if with_counted else None
+    known = Matches(
+        torch.tensor([[0, 1, 2, 3, 0, 2]] * LAYERS), torch.tensor([[0, 1, 0, 1, 2, 2]] * LAYERS),
+        torch.tensor([0, 0, 0, 0, 1, 1]), (4, 2), copies=groups, counted=counted)
+    piloted = with_pilots(scene.prediction, known)
+    matches = given_matches(scene)
+    criterion = build(criterion_config(
+        matcher=lambda *_: matches, sampler=None, mask_losses=[
+            dict(type='MaskDiceLoss', weight=WEIGHTS['dice'])]))
+    found = criterion(piloted, scene.targets)
+    alone = criterion(scene.prediction, scene.targets)
+    assert {name for name in found if 'mp.' not in name} == set(alone)
+    for name, value in alone.items():
+        assert found[name].item() == pytest.approx(value.item())
+    for layer, prefix in enumerate(('d0.mp.', 'mp.')):
+        pairs = list(matched(scene, known, layer))
+        total = sum(dice(resize_bilinear(logits, LARGE).ravel(), mask.ravel())
+                    for logits, mask, *_ in pairs)
+        assert found[f'{prefix}loss_dice'].item() == pytest.approx(
+            WEIGHTS['dice'] * total / (3 * groups), rel=1e-4)
+        assert found[f'{prefix}loss_cls'].item() == pytest.approx(
+            WEIGHTS['cls'] * counted_class_loss(scene, pairs, layer, counted), rel=1e-4)
+
+
+def counted_class_loss(scene: Scene, pairs: list, layer: int, counted: Tensor | None) -> float:
+    wanted = {(image, query): label for _, _, image, query, label in pairs}
+    total = weights = 0.0
+    for image, query in itertools.product(range(2), range(QUERIES)):
+        label = wanted.get((image, query), CLASSES)
+        weight = 0.1 if label == CLASSES else 1.0
+        weight *= 1.0 if counted is None else float(counted[image, query])
+        total -= weight * np.log(softmax(scene.logits[layer, image, query])[label])
+        weights += weight
+    return total / weights
+
+
+@pytest.mark.parametrize('average', ['valid', 'all'])
+@pytest.mark.parametrize('hardest', [None, 60])
+def test_pixel_criterion(average: str, hardest: int | None) -> None:
+    scene = Scene((3, 2), overlap=False)
+    logits = 2 * torch.randn(LAYERS, 2, CLASSES, *SMALL)
+    criterion = build(dict(type='PixelCriterion', weight=1.5, average=average, hardest=hardest))
+    expected = {}
+    for layer, prefix in enumerate(('d0.', '')):
+        losses, valid = [], 0
+        for image in range(2):
+            large = [resize_bilinear(own, LARGE) for own in to_numpy(logits[layer, image])]
+            shares = softmax(np.stack(large, -1))
+            for mask, label in zip(scene.masks[image], scene.labels[image], strict=True):
+                losses += (-np.log(shares[..., label][mask > 0])).tolist()
+                valid += int(mask.sum())
+        kept = sorted(losses, reverse=True)[:2 * hardest if hardest else None]
+        count = valid if average == 'valid' else 2 * LARGE[0] * LARGE[1]
+        expected[f'{prefix}loss_sem'] = 1.5 * sum(kept) / count
+    check_losses(criterion(DensePrediction(logits), scene.targets), expected)
+
+
+def test_pixel_criterion_without_a_pixel() -> None:
+    scene = Scene((0, 0), overlap=False)
+    logits = torch.randn(1, 2, CLASSES, *SMALL, requires_grad=True)
+    loss = build(dict(type='PixelCriterion'))(DensePrediction(logits), scene.targets)['loss_sem']
+    loss.backward()
+    assert loss.item() == 0 and not logits.grad.any()
 
 
 def test_sampler_keeps_the_most_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,15 @@ def test_gradients_pass_no_mask() -> None:
     assert features.grad is None
 
 
+def test_per_pixel_head() -> None:
+    module = shaken(build(dict(type='PerPixelHead', num_classes=3, mask_channels=6)))
+    features = torch.randn(2, 6, 4, 5)
+    found = module(PixelFeatures(features, ()))
+    np.testing.assert_allclose(to_numpy(found.logits), [[
+        plain.convolution(own, part(plain_weights(module), 'classifier'))
+        for own in to_numpy(features)]], **CLOSE)
+
+
 # ---------------------------------------------------------------------------------- pixel decoders
 
 CHANNELS = (4, 6, 8, 10)  # fine to coarse

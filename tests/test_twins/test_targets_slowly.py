@@ -229,6 +229,41 @@ def test_padding_and_nothing() -> None:
     assert len(batch) == 0 and batch.sample_shared(torch.rand(2, 5, 2)).shape == (0, 5)
 
 
+@pytest.mark.parametrize('names', [('panoptic', 'semantic of mmdet'), ('panoptic', 'instances')])
+@pytest.mark.parametrize('size', [(6, 13), (4, 13), (5, 7), (12, 13), (1, 1)])
+def test_touched_cells(names: tuple[str, str], size: tuple[int, int]) -> None:
+    """Any pixel of a segment counts, also where cells share pixels."""
+    samples, expected = zip(*(SAMPLES[name]() for name in names), strict=True)
+    targets = made_targets(samples, PADDED, CLASSES)
+    np.testing.assert_array_equal(targets.touches(size), [
+        plain.resize_area(mask.astype(float), size) > 0 for own in expected for _, mask in own])
+
+
+@pytest.mark.parametrize('names', [('panoptic', 'semantic of mmdet'), ('panoptic', 'both')])
+def test_semantic_map(names: tuple[str, str]) -> None:
+    samples, expected = zip(*(SAMPLES[name]() for name in names), strict=True)
+    if 'both' in names:  # apart from each other
+        samples[1].gt_instances.masks[1] &= ~samples[1].gt_instances.masks[0]
+        label_map = samples[1].gt_sem_seg.sem_seg
+        label_map[samples[1].gt_instances.masks.any(0)[None]] = 0
+        things = samples[1].gt_instances
+        expected = (expected[0], [
+            *((label, padded(mask.numpy())) for label, mask in zip(
+                things.labels.tolist(), things.masks, strict=True)),
+            *((label, padded(label_map[0].numpy() == label)) for label in (2, 3, 5))])
+    wanted = np.full((2, *PADDED), 77)
+    for own, segments in zip(wanted, expected, strict=True):
+        for label, mask in segments:
+            own[mask] = label
+    targets = made_targets(samples, PADDED, CLASSES)
+    np.testing.assert_array_equal(targets.semantic_map(77), wanted)
+
+
+def test_overlapping_segments_have_no_semantic_map() -> None:
+    with pytest.raises(ValueError, match='overlap'):
+        made_targets([instances()[0]], PADDED, CLASSES).semantic_map()
+
+
 @pytest.mark.parametrize('label, valid', itertools.chain(
     ((label, True) for label in (0, 5)), ((label, False) for label in (-1, 6))))
 def test_labels_outside_the_classes(label: int, valid: bool) -> None:
