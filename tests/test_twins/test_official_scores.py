@@ -21,7 +21,8 @@ SCORES = Path(__file__).resolve().parents[1] / 'recorded' / 'scores'
 
 def row_of(values: list[int], counts: list[int]) -> Tensor:
     """(1, 1, pixels): every value as often as it was counted."""
-    return torch.repeat_interleave(torch.tensor(values), torch.tensor(counts))[None, None]
+    return torch.repeat_interleave(
+        torch.tensor(values, dtype=torch.int32), torch.tensor(counts))[None, None]
 
 
 def pixel_data(values: Tensor, segments: list[dict] | None = None) -> PixelData:
