@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from unimask.errors import UserError
-from unimask.preflight import load_config
+from unimask.preflight import load_config, prepare_config
 from unimask.registry import TRANSFORMS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -138,6 +138,14 @@ val_evaluator = [dict(type='MaskAPMetric', ann_file='data/ADEChallengeData2016/s
     cfg = load_config(own, {'data_root': '/d/'})
     assert [metric.ann_file for metric in cfg.val_evaluator] == [
         '/d/sub/a.json', 'data/ADEChallengeData2016-b/a.json']
+
+
+def test_a_missing_file_of_a_metric_is_named_with_its_folder(tmp_path: Path) -> None:
+    cfg = load_config(CONFIGS / COCO, {'data_root': str(tmp_path)})
+    with pytest.raises(UserError) as caught:
+        prepare_config(cfg, mode='val')
+    assert f'{tmp_path}/annotations/instances_val2017.json   (val_evaluator.1.ann_file)' in str(
+        caught.value)
 
 
 @pytest.mark.parametrize(('base', 'name', 'value', 'hint'), [

@@ -365,6 +365,14 @@ def test_annotation_file(ann_file, backend, monkeypatch):
     assert rows[0, 0] == pytest.approx(100) and np.isnan(rows[1, 0])
 
 
+def test_annotation_file_below_a_folder(ann_file):
+    metric = METRICS.build(
+        dict(type='MaskAPMetric', data_root=str(ann_file.parent), ann_file=ann_file.name))
+    assert metric.ann_file == str(ann_file)
+    with pytest.raises(UserError, match=r'elsewhere/ann\.json'):
+        METRICS.build(dict(type='MaskAPMetric', data_root='elsewhere', ann_file='ann.json'))
+
+
 def test_annotation_file_errors(ann_file):
     sample = instance_sample(squares(), squares((0, 0)), index=7)
     options = dict(type='MaskAPMetric', ann_file=str(ann_file))
