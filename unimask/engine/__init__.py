@@ -5,6 +5,7 @@ from unimask.engine import optim
 from unimask.engine.amp import Bf16OptimWrapper
 from unimask.engine.hooks import (
     CheckpointHook,
+    EMAHook,
     FiniteLossHook,
     Interrupted,
     InterruptHook,
@@ -17,7 +18,7 @@ from unimask.engine.loops import IterBasedTrainLoop
 from unimask.engine.runner import Runner
 
 __all__ = [
-    'Bf16OptimWrapper', 'CheckpointHook', 'FiniteLossHook', 'InterruptHook', 'Interrupted',
-    'IterBasedTrainLoop', 'LogProcessor', 'NonFiniteLossError', 'PictureHook', 'ReproducibleHook',
-    'Runner', 'optim', 'peak_memory_mb',
+    'Bf16OptimWrapper', 'CheckpointHook', 'EMAHook', 'FiniteLossHook', 'InterruptHook',
+    'Interrupted', 'IterBasedTrainLoop', 'LogProcessor', 'NonFiniteLossError', 'PictureHook',
+    'ReproducibleHook', 'Runner', 'optim', 'peak_memory_mb',
 ]

@@ -6,11 +6,7 @@ resumed run sees what the unbroken one would have seen.
 """
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -19,8 +15,7 @@ from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from unimask.engine.rng import isolated_rng
 
-__all__ = ['NumberedIndex', 'NumberedSampler', 'SeededDataset', 'SkippingBatches',
-           'shield_worker']
+__all__ = ['NumberedIndex', 'NumberedSampler', 'SeededDataset', 'SkippingBatches']
 
 
 class NumberedIndex(int):
@@ -146,28 +141,3 @@ class SeededDataset(Dataset):
     def _seed_of(self, number: int) -> int:
         words = np.random.SeedSequence((self.seed, self.rank, number)).generate_state(1)
         return int(words[0])
-
-
-def shield_worker(init: Callable[[int], None] | None) -> Callable[[int], None]:
-    """Worker initialiser that also leaves Ctrl-C and SIGTERM to the main process.
-
-    A terminal or a job scheduler sends these to every process. The main process finishes its
-    iteration and writes a checkpoint, for which the workers must live. They end when the main
-    process ends them or dies.
-    """
-    return partial(_start_worker, init)
-
-
-def _start_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey_parent, daemon=True).start()
-    if init is not None:
-        init(worker_id)
-
-
-def _obey_parent() -> None:
-    """End this process on a SIGTERM of its parent, and on no other."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)

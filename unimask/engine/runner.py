@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,13 @@ import mmengine.runner
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.dist import all_gather_object, get_rank, is_distributed, is_main_process
+from mmengine.dist import (
+    all_gather_object,
+    get_rank,
+    is_distributed,
+    is_main_process,
+    master_only,
+)
 from mmengine.hooks import Hook
 from mmengine.model import (
     BaseTTAModel,
@@ -31,20 +37,26 @@ from torch.utils.data import DataLoader
 
 from unimask.checkpoints import (
     atomic_torch_save,
-    check_exists,
-    latest_checkpoint,
+    atomic_write_text,
     read_checkpoint,
+    remove_parts,
     to_plain,
     trusting,
     weights_of,
 )
-from unimask.engine.data_order import (
-    NumberedSampler,
-    SeededDataset,
-    SkippingBatches,
-    shield_worker,
+from unimask.engine.accumulation import accumulated_gradients
+from unimask.engine.data_order import NumberedSampler, SeededDataset, SkippingBatches
+from unimask.engine.hooks import CheckpointHook
+from unimask.engine.resuming import (
+    check_resumable,
+    choose_checkpoint,
+    damage_named,
+    resume_optimizer_of,
+    resume_schedules_of,
 )
 from unimask.engine.rng import get_rng_state
+from unimask.engine.run_lock import run_lock
+from unimask.engine.workers import explained_worker_deaths, shield_worker
 from unimask.errors import UserError
 from unimask.ops.cpu.memory import keep_freed_memory
 from unimask.preflight.state import load_state
@@ -75,11 +87,14 @@ class Runner(mmengine.runner.Runner):
     def from_cfg(cls, cfg: Config | ConfigDict) -> Runner:
         """Build a runner from a config; a run that is resumed gets the seed it started with."""
         cfg = copy.deepcopy(cfg)
-        resume_from = _resume_path(cfg)
-        if resume_from is not None:
-            meta = read_checkpoint(resume_from, trust=cfg.get('trust_checkpoint', False))['meta']
-            cfg.load_from = resume_from
-            cfg.randomness = {**cfg.get('randomness', {}), 'seed': meta.get('seed')}
+        chosen = choose_checkpoint(cfg)
+        cfg.resume = chosen is not None
+        if chosen is not None:
+            cfg.load_from, checkpoint = chosen
+            check_resumable(checkpoint, cfg.load_from,
+                            max_iters=(cfg.get('train_cfg') or {}).get('max_iters'))
+            seed = checkpoint['meta'].get('seed')
+            cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
         return super().from_cfg(cfg)
 
     @staticmethod
@@ -178,20 +193,18 @@ class Runner(mmengine.runner.Runner):
                resume_param_scheduler: bool = True,
                map_location: str | Callable = 'default') -> None:
         """Continue a run from one of its checkpoints."""
-        where = get_device() if map_location == 'default' else map_location
+        # On the CPU, since the optimiser moves its state to the parameters by itself.
+        where = 'cpu' if map_location == 'default' else map_location
         checkpoint = self.load_checkpoint(filename, map_location=where, strict=True)
-        if 'optimizer' not in checkpoint:
-            raise UserError(f'{filename} holds weights only, so no run can be resumed from it. '
-                            'To start a new run from them: --cfg-options load_from=PATH.')
+        check_resumable(checkpoint, filename)
         self.train_loop._epoch = checkpoint['meta']['epoch']
         self.train_loop._iter = checkpoint['meta']['iter']
-        self.message_hub.load_state_dict(checkpoint['message_hub'])
+        with damage_named(filename, part='message_hub'):
+            self.message_hub.load_state_dict(checkpoint['message_hub'])
         if resume_optimizer:
-            self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+            resume_optimizer_of(self, checkpoint, filename)
         if resume_param_scheduler:
-            for scheduler, state in zip(self.param_schedulers or [],
-                                        checkpoint.get('param_schedulers', []), strict=True):
-                scheduler.load_state_dict(state)
+            resume_schedules_of(self, checkpoint, filename)
         self.call_hook('after_resume', checkpoint=checkpoint)
         self.logger.info(f'Resumed {filename} at iteration {self.iter} of {self.max_iters}')
 
@@ -200,10 +213,68 @@ class Runner(mmengine.runner.Runner):
 
         Returns:
             The model.
+
+        Raises:
+            UserError: Another process trains in this work directory.
         """
         if get_device() == 'cpu':
             keep_freed_memory()
-        return super().train()
+        with self._alone():
+            self._write_config()
+            return super().train()
+
+    def val(self) -> dict:
+        """Evaluate on the validation data; see MMEngine."""
+        self._write_config()
+        with explained_worker_deaths():
+            return super().val()
+
+    def test(self) -> dict:
+        """Evaluate on the test data; see MMEngine."""
+        self._write_config()
+        with explained_worker_deaths():
+            return super().test()
+
+    def save_now(self, *, done: int) -> str | None:
+        """Write a checkpoint outside the schedule; every process must call it.
+
+        Args:
+            done: Number of finished iterations.
+
+        Returns:
+            Its path; None without a checkpoint hook.
+        """
+        hook = next((hook for hook in self.hooks if isinstance(hook, CheckpointHook)), None)
+        return None if hook is None else hook.save_now(self, done=done)
+
+    def dump_config(self) -> None:
+        """Do nothing: the config is written when a run begins, not when a runner is built."""
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other trainings out of the work directory, and clear up after dead ones."""
+        if not is_main_process():
+            yield
+            return
+        folder = Path(self.work_dir)
+        with run_lock(folder) as locked:
+            folders = [folder, *self._checkpoint_folders()] if locked else []
+            removed = sum(len(remove_parts(folder)) for folder in folders)
+            if removed:
+                self.logger.info(f'Removed {removed} unfinished file(s) of a run that was killed')
+            yield
+
+    def _checkpoint_folders(self) -> list[Path]:
+        folder = Path(self.work_dir)
+        return [Path(hook.out_dir) / folder.name for hook in self.hooks
+                if isinstance(hook, CheckpointHook) and hook.out_dir]
+
+    @master_only
+    def _write_config(self) -> None:
+        """Write the config beside the results of the run."""
+        name = Path(self.cfg.filename or f'{self.timestamp}.py').name
+        atomic_write_text(self.cfg.dump() if not name.endswith('.py') else self._config_text,
+                          Path(self.work_dir) / name)
 
     def save_checkpoint(self, out_dir: str, filename: str, file_client_args: dict | None = None,
                         save_optimizer: bool = True, save_param_scheduler: bool = True,
@@ -214,13 +285,16 @@ class Runner(mmengine.runner.Runner):
         The arguments are MMEngine's; ``file_client_args`` and ``backend_args`` are not used,
         since only a local file system can rename a finished file.
         """
-        states = _gather(get_rng_state()) if save_optimizer else []
+        states = all_gather_object(get_rng_state()) if save_optimizer else []
+        gradients = accumulated_gradients(self.optim_wrapper) if save_optimizer else None
         if not is_main_process():
             return
         checkpoint = self._collect(meta, by_epoch)
         checkpoint['rng'] = states
         if save_optimizer:
             checkpoint['optimizer'] = self.optim_wrapper.state_dict()
+            if gradients is not None:
+                checkpoint['accumulated'] = gradients
         if save_param_scheduler:
             checkpoint['param_schedulers'] = [
                 scheduler.state_dict() for scheduler in self.param_schedulers or []]
@@ -275,24 +349,3 @@ class Runner(mmengine.runner.Runner):
             state_dict=self._bare_model.state_dict(),
             message_hub=dict(log_scalars={}, runtime_info=known, resumed_keys={
                 key: value for key, value in hub['resumed_keys'].items() if key in known}))
-
-
-def _resume_path(cfg: Config | ConfigDict) -> str | None:
-    """The checkpoint that a config asks to resume from; None to start anew."""
-    if not cfg.get('resume'):
-        return None
-    if cfg.get('load_from'):
-        return check_exists(cfg.load_from, role='--resume')
-    found = latest_checkpoint(cfg.work_dir)
-    if found is None:
-        logging.getLogger(__name__).warning(
-            '%s has no checkpoint yet, so the run starts from the beginning', cfg.work_dir)
-        cfg.resume = False
-    return found
-
-
-def _gather(state: dict) -> list[dict]:
-    """The state of every process, in the order of ranks."""
-    return all_gather_object(state)
-
-

@@ -9,7 +9,8 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner
 
-from unimask.checkpoints import atomic_write_text
+from unimask.checkpoints import atomic_write_text, latest_checkpoint
+from unimask.engine.soundness import NonFiniteLossError, spoiled_weights
 from unimask.registry import HOOKS
 
 __all__ = ['CheckpointHook']
@@ -20,7 +21,7 @@ class CheckpointHook(hooks.CheckpointHook):
     """MMEngine's checkpoint hook; the options are its own.
 
     The new checkpoint is complete on the disk before ``last_checkpoint`` names it, and old ones
-    are removed only after that.
+    are removed only after that. Weights that are not finite are not written.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -69,6 +70,7 @@ class CheckpointHook(hooks.CheckpointHook):
         return outdated
 
     def _write(self, runner: Runner, *, name: str, meta: dict) -> None:
+        _check_sound(runner)
         self.last_ckpt = str(Path(self.out_dir) / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(
@@ -76,3 +78,16 @@ class CheckpointHook(hooks.CheckpointHook):
             save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch)
         if is_main_process():
             atomic_write_text(self.last_ckpt, Path(runner.work_dir) / 'last_checkpoint')
+
+
+def _check_sound(runner: Runner) -> None:
+    """Raise when the weights are spoiled; the checkpoint before stays the last one."""
+    spoiled = spoiled_weights(runner.model)
+    if not spoiled:
+        return
+    earlier = latest_checkpoint(runner.work_dir)
+    raise NonFiniteLossError(
+        f'the weights around iteration {runner.iter + 1} are infinite or not numbers '
+        f'({", ".join(spoiled[:3])}; {len(spoiled)} in all), after too large a step, and are not '
+        f'saved. {f"Go on from {earlier}" if earlier else "Start again"} with a lower learning '
+        'rate or with optim_wrapper.clip_grad=dict(max_norm=0.01).')

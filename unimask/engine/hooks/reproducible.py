@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from unimask.engine.rng import get_rng_state, set_rng_state
+from unimask.errors import UserError
 from unimask.registry import HOOKS
 
 __all__ = ['ReproducibleHook']
@@ -31,6 +32,7 @@ class ReproducibleHook(Hook):
         states = checkpoint.get('rng', [])
         if get_rank() < len(states):
             self._resumed = states[get_rank()]
+            _check(self._resumed)
         else:
             runner.logger.warning('The checkpoint has no random state for this process; the run '
                                   'goes on, with other random numbers than an unbroken one.')
@@ -51,3 +53,19 @@ class ReproducibleHook(Hook):
         if self._before_val is not None:
             set_rng_state(self._before_val)
             self._before_val = None
+
+    def val_broken_off(self, runner: Runner) -> None:
+        """Restore it although the evaluation did not end."""
+        self.after_val(runner)
+
+
+def _check(state: dict) -> None:
+    """Raise when a state cannot be restored."""
+    now = get_rng_state()
+    try:
+        set_rng_state(state)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+        raise UserError(f'the state of the random numbers in the checkpoint is damaged ({error}). '
+                        'Take an earlier checkpoint.') from error
+    finally:
+        set_rng_state(now)
