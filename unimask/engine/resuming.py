@@ -46,7 +46,7 @@ def choose_checkpoint(cfg: Config | ConfigDict) -> tuple[str, dict] | None:
         print_log(f'{folder} has no checkpoint yet, so the run starts from the beginning',
                   logger='current', level=logging.WARNING)
         return None
-    return _newest_sound(found, trust=trust)
+    return _newest_sound([str(path) for path in found], trust=trust)
 
 
 def _newest_sound(paths: list[str], *, trust: bool) -> tuple[str, dict]:
