@@ -34,6 +34,11 @@ def test_misspelt_key_of_a_file(config_file: Path, line: str, meant: str) -> Non
         prepare_config(load_config(config_file))
 
 
+def test_nothing_to_delete(config_file: Path) -> None:
+    config_file.write_text(f'{config_file.read_text()}\nown = dict(_delete_=True, a=1)\n')
+    assert load_config(config_file).own == dict(a=1)
+
+
 @pytest.mark.parametrize('line', [
     'num_classes = 3', "norm_cfg = dict(type='BN')", "work_name = 'x'", 'img_size = 512',
     'train_pipeline = []', "optimizer = dict(type='AdamW')", 'max_epochs = 5',

@@ -52,6 +52,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
             AttributeError, ValueError) as error:
         raise UserError(f'the config {path} cannot be read: {type(error).__name__}: {error}'
                         ) from error
+    for _, node in walk(cfg):  # MMEngine leaves it where there was nothing to delete
+        node.pop('_delete_', None)
     if options:
         apply_options(cfg, options)
     return cfg
