@@ -43,6 +43,17 @@ def test_class_cost(weight: float, inputs: dict) -> None:
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-5)
 
 
+def test_weights_are_one_unless_stated(inputs: dict) -> None:
+    for name in (*MASK_COSTS, 'ClassCost'):
+        torch.testing.assert_close(cost(dict(type=name), **inputs),
+                                   cost(dict(type=name, weight=1.0), **inputs))
+    for name in MASK_LOSSES:
+        values = inputs['mask_logits'][None], torch.rand(1, QUERIES, POINTS)
+        torch.testing.assert_close(build(dict(type=name))(*values),
+                                   build(dict(type=name, weight=1.0))(*values))
+    assert build(dict(type='PixelCriterion')).weight == 1
+
+
 def focal_loss(x: np.ndarray, t: np.ndarray) -> float:
     """Of RetinaNet: alpha_t (1 - p_t)^2 times the cross-entropy, on average."""
     total = 0.0

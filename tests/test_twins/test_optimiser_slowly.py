@@ -79,7 +79,8 @@ def rates(config: Config, iterations: list[int]) -> list[float]:
     """Learning rate in these iterations, counted from 0."""
     base = config.optim_wrapper.optimizer.lr
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=base)
-    schedulers = [PARAM_SCHEDULERS.build(own, default_args=dict(optimizer=optimizer))
+    options = dict(optimizer=optimizer, end=config.train_cfg.max_iters)  # as the runner does
+    schedulers = [PARAM_SCHEDULERS.build(own, default_args=options)
                   for own in config.param_scheduler]
     found = []
     optimizer.step()

@@ -177,6 +177,16 @@ def test_mean_iou(average: str, own_ignored: bool) -> None:
         name: pytest.approx(100 * value) for name, value in expected.items()}
 
 
+def test_a_class_of_one_pixel() -> None:
+    sample = DetDataSample(metainfo=dict(img_id=0))
+    sample.gt_sem_seg, sample.pred_sem_seg = pixels(row(0, 0, 0, 1)), pixels(row(0, 0, 1, 1))
+    found = scores(dict(type='MeanIoUMetric'), [sample])
+    assert found['semantic/mIoU'] == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
+    assert found['semantic/mAcc'] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    sample.pred_sem_seg = pixels(row(0, 0, 0, 1))
+    assert scores(dict(type='MeanIoUMetric'), [sample])['semantic/mIoU'] == pytest.approx(100)
+
+
 # -------------------------------------------------------------------------------- average precision
 
 def squares(rng: np.random.Generator, number: int) -> np.ndarray:
