@@ -75,6 +75,7 @@ def check_prediction(found: MaskPrediction, images: list[list], features: Tensor
     np.testing.assert_allclose(to_numpy(found.class_logits), classes, **CLOSE)
     np.testing.assert_allclose(to_numpy(found.mask_embeddings), embeddings, **CLOSE)
     assert torch.equal(found.mask_features, features)
+    assert found.class_logits.shape[-1] == 3 + 1 and found.num_classes == 3
     for layer in (0, -1):
         masks = np.einsum('bqc,bchw->bqhw', embeddings[layer], to_numpy(features))
         np.testing.assert_allclose(to_numpy(found.mask_logits(layer)), masks, rtol=1e-3, atol=1e-3)
