@@ -12,7 +12,6 @@ import errno
 import logging
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
@@ -270,13 +269,21 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _after_interrupt(stop: Interrupted, resume: str) -> int:
+    if os.environ.get('RANK', '0') == '0':
+        _say_how_to_go_on(stop, resume)
+    return EXIT_CTRL_C if stop.signum == signal.SIGINT else 0
+
+
+def _say_how_to_go_on(stop: Interrupted, resume: str) -> None:
     _say(f'\n{stop}')
-    if stop.checkpoint and resume:
+    if stop.checkpoint and resume and 'RANK' in os.environ:
+        _say(f'Everything so far is in {stop.checkpoint}. To go on, start it again with '
+             f'{resume} {stop.checkpoint}')
+    elif stop.checkpoint and resume:
         command = ' '.join(['python', *_without(sys.argv, resume), resume, stop.checkpoint])
         _say(f'Everything so far is in {stop.checkpoint}. Go on with:\n  {command}')
     elif stop.checkpoint:
         _say(f'Everything so far is in {stop.checkpoint}. Run the command again to go on.')
-    return EXIT_CTRL_C if stop.signum == signal.SIGINT else 0
 
 
 def _without(words: list[str], option: str) -> list[str]:
@@ -299,28 +306,4 @@ def _user_message(error: BaseException) -> str | None:
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return (f'the GPU has too little memory ({str(error).splitlines()[0]}). Lower '
                 'train_dataloader.batch_size or the crop size, or use --amp fp16.')
-    if 'Original Traceback' in str(error):
-        return _worker_message(str(error))
-    if isinstance(error, (OSError, ValueError, ImportError)) and _is_ours(error):
-        return str(error)
     return None
-
-
-_PACKAGE = f'{os.sep}unimask{os.sep}'
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether this package raised an error on purpose, in its last frame."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and _PACKAGE in frames[-1].filename and (
-        frames[-1].line or '').startswith('raise')
-
-
-def _worker_message(text: str) -> str | None:
-    """The message of an error that a data loader worker met, from its printed traceback."""
-    frames = list(re.finditer(r'^  File "(.+)", line \d+, in .+\n(.*\n)', text, re.MULTILINE))
-    if not frames or _PACKAGE not in frames[-1][1]:
-        return None
-    found = re.search(r'^\w*(Error|Exception): ((?:.|\n)*)', text[frames[-1].end():],
-                      re.MULTILINE)
-    return found[2].strip() if found else None

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -52,6 +53,15 @@ def test_statuses(error: BaseException, status: int, said: str,
     assert ('Traceback' in err) == (status == 1 and not isinstance(error, SystemExit))
 
 
+def test_one_of_several_processes_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture) -> None:
+    for rank, said in (('0', 'start it again with --resume iter_3.pth'), ('1', '')):
+        monkeypatch.setenv('RANK', rank)
+        assert run_tool(raising(Interrupted(signum=signal.SIGTERM, checkpoint='iter_3.pth'))) == 0
+        err = capsys.readouterr().err
+        assert said in err and bool(err) == bool(said)
+
+
 @pytest.mark.parametrize(('outer', 'inner', 'status'), [
     (RuntimeError('wrapped'), UserError('mend it'), 2),
     (RuntimeError('unexpected pos'), OSError(errno.ENOSPC, 'full'), 2),
@@ -64,6 +74,17 @@ def test_what_a_library_wrapped_is_found(outer: Exception, inner: BaseException,
         except BaseException:
             raise outer  # noqa: B904
     assert run_tool(main) == status
+
+
+def test_users_errors_are_known_by_their_class_alone(tmp_path: Path) -> None:
+    """Not by the place of the code that raised them, nor by how its line reads."""
+    module = tmp_path / 'unimask' / 'place.py'
+    module.parent.mkdir()
+    module.write_text('def meet(error):\n    raise error\n')
+    meet = runpy.run_path(str(module))['meet']
+    for error, status in ((ValueError('a defect'), 1), (OSError('a defect'), 1),
+                          (UserError('mend it'), 2)):
+        assert run_tool(lambda error=error: meet(error)) == status
 
 
 def test_every_way_out_of_a_launched_process_is_the_same() -> None:

@@ -91,6 +91,13 @@ def test_missing_data(tool: Callable, tmp_path: Path) -> None:
                  'train_dataloader.dataset.ann_file', 'make_shapes.py')
 
 
+def test_work_dir_that_cannot_be_made(tool: Callable, tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    for folder in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+        expect_error(tool('train.py', CONFIG, '--work-dir', folder), '--work-dir', 'file',
+                     'cannot be made')
+
+
 def test_missing_config_and_wrong_keys(tool: Callable) -> None:
     expect_error(tool('train.py', ROOT / 'configs/demo/mask2former_shape.py'),
                  'there is no config', 'mask2former_shapes.py')

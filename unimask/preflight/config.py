@@ -172,6 +172,7 @@ def _fit_loaders(cfg: Config) -> None:
         if loader and not loader.get('num_workers', 0):
             loader['persistent_workers'] = False
             loader.pop('prefetch_factor', None)
+            loader.pop('timeout', None)  # for a worker to answer
 
 
 def _fit_machine(cfg: Config) -> None:

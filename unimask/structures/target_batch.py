@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unimask.errors import UserError
 from unimask.ops import nearest, sample_labels
 from unimask.structures.segment_targets import SegmentTargets
 
@@ -151,7 +152,7 @@ class TargetBatch:
         covered = torch.zeros(shape, dtype=torch.int32, device=self.labels.device)
         covered.index_add_(0, self.image_index, self.masks.int())
         if bool((covered > 1).any()):
-            raise ValueError(
+            raise UserError(
                 'segments of an image overlap, so its pixels have no single class. Dense losses '
                 'need a semantic or panoptic map: gt_sem_seg or gt_panoptic_seg.')
         classes = torch.zeros(shape, dtype=torch.int64, device=self.labels.device)
