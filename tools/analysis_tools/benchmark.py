@@ -17,6 +17,8 @@ from bench.report import table
 from bench.run import Settings, run
 from bench.sides import MissingPeerError
 
+from unimask.cli import leave, run_tool
+
 
 def parse_arguments() -> tuple[Settings, Path | None]:
     """Read the command line."""
@@ -65,4 +67,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(run_tool(main))

@@ -16,6 +16,7 @@ from mmengine.config import Config, DictAction
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from unimask.cli import leave, run_tool
 from unimask.registry import MODELS
 from unimask.utils import register_all_modules
 
@@ -81,4 +82,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(run_tool(main))

@@ -19,6 +19,7 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
+from unimask.cli import leave, run_tool
 from unimask.datasets import ADE20KInstanceDataset, ADE20KPanopticDataset
 from unimask.datasets.coco_writing import (
     box_around,
@@ -131,4 +132,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(run_tool(main))

@@ -15,6 +15,7 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
+from unimask.cli import leave, run_tool
 from unimask.datasets.transforms.io import read_image, read_index_map
 
 SPLITS = ('train', 'val', 'test')
@@ -56,4 +57,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(run_tool(main))

@@ -18,6 +18,7 @@ from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
+from unimask.cli import leave, run_tool
 from unimask.datasets.coco_writing import instance_entry, write_json
 from unimask.datasets.transforms.io import read_index_map
 
@@ -105,4 +106,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(run_tool(main))

@@ -13,6 +13,8 @@ from pathlib import Path
 from mmengine.utils import ProgressBar
 from shapes_maker import make_shapes
 
+from unimask.cli import leave, run_tool
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -53,4 +55,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(run_tool(main))

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from unimask.checkpoints import atomic_torch_save, read_weights
+from unimask.cli import leave, run_tool
 from unimask.convert import SOURCES, Conversion, convert
 from unimask.errors import UserError
 
@@ -63,4 +64,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    leave(run_tool(main))
