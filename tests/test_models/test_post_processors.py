@@ -164,3 +164,19 @@ def test_boxes() -> None:
     masks[0, 2:4, 1:7] = True
     masks[2, 5, 7] = True
     assert mask_boxes(masks).tolist() == [[1, 2, 7, 4], [0, 0, 0, 0], [7, 5, 8, 6]]
+
+
+@pytest.mark.parametrize('min_score', [0.0, 0.05, 0.2, 1.0])
+@pytest.mark.parametrize('packed', [False, True])
+def test_leaving_out_low_scores_changes_nothing_else(min_score: float, packed: bool) -> None:
+    torch.manual_seed(0)
+    readout, taxonomy = random_readout(), taxonomy_of(5, 3)
+    everything = InstancePostProcessor()(readout, taxonomy)
+    found = InstancePostProcessor(min_score=min_score, packed=packed)(readout, taxonomy)
+    kept = everything.scores >= min_score
+    for name in ('labels', 'scores', 'bboxes'):
+        assert torch.equal(found[name], everything[name][kept]), name
+    masks = torch.stack(list(found.masks)) if kept.any() else torch.zeros(0, 90, 41)
+    assert torch.equal(masks.bool(), everything.masks[kept])
+    assert torch.equal(everything.bboxes, mask_boxes(everything.masks))
+    assert len({int(count) for count in (kept.sum(), len(kept), 0)}) > 1 or min_score == 0

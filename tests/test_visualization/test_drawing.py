@@ -1,5 +1,6 @@
 """Painting of segmentations."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -118,3 +119,58 @@ def test_side_by_side():
     assert np.array_equal(joined[-60:, :80], GREY) and np.array_equal(joined[-60:, -80:], other)
     title = joined[:-60, :80]
     assert (title < 128).any() and (title == 255).any()
+
+
+def blobs(count: int, seed: int) -> np.ndarray:
+    """Overlapping masks with holes, some empty, (count, 60, 80) bool."""
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((count, 60, 80), bool)
+    for mask in masks[1:]:
+        for value in (True, False):
+            y, x = rng.integers(0, 50), rng.integers(0, 70)
+            mask[y:y + rng.integers(2, 50), x:x + rng.integers(2, 50)] = value
+    return masks
+
+
+def whole_outline(picture: np.ndarray, mask: np.ndarray) -> None:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, (255, 255, 255), 1)
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('band', [1, 100, 10**6])
+def test_bands_and_boxes_give_the_picture_of_whole_masks(seed, band, monkeypatch):
+    monkeypatch.setattr('unimask.visualization.drawing.BAND', band)
+    masks, labels = blobs(6, seed), [0, 1, 2, 0, 1, 0]
+    image = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
+    expected = image.copy()
+    seen = {}
+    for mask, label in zip(masks, labels, strict=True):
+        shade = SHADES[seen.get(label, 0)] if label < 2 else 1
+        seen[label] = seen.get(label, 0) + 1
+        colour = np.minimum(255, np.round(shade * np.array(TAXONOMY.palette[label])))
+        expected[mask] = np.rint(0.4 * image[mask] + 0.6 * colour)
+        whole_outline(expected, mask)
+    drawn = draw_instances(image, masks, labels, TAXONOMY, alpha=0.6, captions=False)
+    assert np.abs(drawn.astype(int) - expected).max() <= 1
+
+    segment_map = np.zeros((60, 80), np.int32)
+    for number, mask in enumerate(masks, 1):
+        segment_map[mask] = number
+    drawn = draw_panoptic(image, segment_map, labels, TAXONOMY, alpha=1.0, captions=False)
+    lines = np.zeros_like(image)
+    for number, label in enumerate(labels, 1):
+        if label < 2:
+            whole_outline(lines, segment_map == number)
+    assert ((drawn == 255).all(-1) == (lines == 255).all(-1)).all()
+    diagonal = np.add.outer(np.arange(60), np.arange(80)) % 8 == 0
+    void = segment_map == 0
+    assert (drawn[void & diagonal] == 96).all() and (drawn[void & ~diagonal] == 0).all()
+
+
+def test_captions_stand_in_the_middle_of_their_mask():
+    mask = box(20, 35, 60, 75)
+    plain = draw_instances(GREY, mask[None], [0], TAXONOMY, captions=False)
+    written = draw_instances(GREY, mask[None], [0], TAXONOMY)
+    rows, columns = np.nonzero((plain != written).any(-1))
+    assert abs(rows.mean() - 40) < 4 and abs(columns.mean() - 55) < 6

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from unimask.apis.pipeline import picture_steps, run_steps
 from unimask.apis.stored_config import stored_config
 from unimask.checkpoints import classes_of, read_checkpoint, weights_of
 from unimask.errors import UserError
+from unimask.models.post_processors import InstancePostProcessor
 from unimask.preflight import apply_options, load_config, prepare_config
 from unimask.preflight.state import load_state
 from unimask.registry import INFERENCERS, MODELS
+from unimask.structures.masks import PackedMasks
 
 __all__ = ['Inferencer', 'Report']
 
@@ -199,7 +202,9 @@ class Inferencer:
         report = Report(len(pictures))
         bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(),
                        console=Console(stderr=True), disable=not progress)
-        with OutputFolder(out_dir, self.model.taxonomy, min_score=min_score) as folder, bar:
+        compact = self._compact(min_score) if keep is None else nullcontext()
+        folder = OutputFolder(out_dir, self.model.taxonomy, min_score=min_score)
+        with folder, bar, compact:
             folder.check(pictures)
             task = bar.add_task('predicting', total=report.total)
             try:
@@ -218,6 +223,21 @@ class Inferencer:
                       file=sys.stderr)
                 raise
         return report
+
+    @contextmanager
+    def _compact(self, min_score: float) -> Iterator[None]:
+        """Instances that are written and forgotten: no more than are wanted, and packed."""
+        processors = getattr(self.model, 'post_processors', {})
+        before = processors.get('instance')
+        if not isinstance(before, InstancePostProcessor):
+            yield
+            return
+        processors['instance'] = replace(
+            before, min_score=max(before.min_score, min_score), packed=True)
+        try:
+            yield
+        finally:
+            processors['instance'] = before
 
     def _outcomes(self, pictures: Sequence[Picture], batch_size: int) -> Iterator[_Outcome]:
         if batch_size < 1:
@@ -254,6 +274,9 @@ class Inferencer:
         samples = [sample.cpu() for sample in self.model.test_step(batch)]
         for sample in samples:
             sample.set_metainfo(dict(classes=self.classes))
+            masks = sample.pred_instances.masks if 'pred_instances' in sample else None
+            if isinstance(masks, PackedMasks):  # no tensor, so MMEngine does not move it
+                sample.pred_instances.masks = masks.cpu()
         return samples
 
 

@@ -39,9 +39,9 @@ def describe(sample: DetDataSample, taxonomy: Taxonomy, *, min_score: float = 0.
         found['instances'] = [_instance(sample.pred_instances, index, taxonomy)
                               for index in kept]
     if 'pred_sem_seg' in sample:
-        labels, counts = np.unique(sample.pred_sem_seg.sem_seg.numpy(), return_counts=True)
-        found['semantic'] = {taxonomy.classes[label]: int(count)
-                             for label, count in zip(labels, counts, strict=True)}
+        counts = sample.pred_sem_seg.sem_seg.flatten().bincount().tolist()
+        found['semantic'] = {taxonomy.classes[label]: count
+                             for label, count in enumerate(counts) if count}
     return found
 
 

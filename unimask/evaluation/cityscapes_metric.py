@@ -11,12 +11,12 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from PIL import Image
-from torch import Tensor
 
 from unimask.errors import UserError
 from unimask.evaluation.samples import naming_image, predicted, taxonomy_of
 from unimask.evaluation.tables import score_table
 from unimask.registry import METRICS
+from unimask.structures.arrays import as_array
 
 _IMAGE, _TRUTH = 'leftImg8bit', 'gtFine'
 
@@ -97,7 +97,7 @@ def _image_matches(fields: Mapping, truth: np.ndarray, classes: Sequence[str]) -
     ignored = [label.id for label in labels if label.ignoreInEval]
     void = np.isin(truth, ignored)
     for label, score, mask in zip(
-            *(_array(fields[key]) for key in ('labels', 'scores', 'masks')), strict=True):
+            *(as_array(fields[key]) for key in ('labels', 'scores', 'masks')), strict=True):
         name = _class_name(classes[int(label)], name2label)
         if name in found and mask.any():
             found[name].append(_match(mask.astype(bool), float(score), truth, void, truths[name]))
@@ -133,7 +133,3 @@ def _class_name(name: str, known: Mapping) -> str:
             f'the class {name!r} is none of Cityscapes; CityscapesInstanceMetric only scores '
             f'its classes.')
     return name
-
-
-def _array(values: Tensor | np.ndarray) -> np.ndarray:
-    return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

@@ -35,6 +35,7 @@ from unimask.evaluation.samples import (
 )
 from unimask.evaluation.tables import score_table
 from unimask.registry import METRICS
+from unimask.structures.arrays import as_array
 from unimask.structures.taxonomy import Taxonomy
 
 
@@ -182,7 +183,7 @@ def _instances(fields: Mapping, taxonomy: Taxonomy) -> Instances:
     missing = [key for key in ('labels', 'masks') if key not in fields]
     if missing:
         raise UserError(f'the instances have no {" and no ".join(missing)}, only {list(fields)}.')
-    labels = _array(fields['labels']).astype(np.int64)
+    labels = as_array(fields['labels']).astype(np.int64)
     wrong = labels[(labels < 0) | (labels >= taxonomy.num_classes)]
     if len(wrong):
         raise UserError(
@@ -193,7 +194,7 @@ def _instances(fields: Mapping, taxonomy: Taxonomy) -> Instances:
     if not keep.all():
         masks = masks[torch.as_tensor(keep) if isinstance(masks, Tensor) else keep]
     size, codes = encode_masks(masks)
-    scores = _array(fields['scores']) if 'scores' in fields else np.ones(len(labels))
+    scores = as_array(fields['scores']) if 'scores' in fields else np.ones(len(labels))
     return Instances(size, labels[keep], scores[keep], np.zeros(len(codes), dtype=bool), codes)
 
 
@@ -293,7 +294,3 @@ def _image_order(record: ImageRecord) -> tuple[bool, int, str, str]:
     """
     numbered = isinstance(record.image_id, Integral)
     return not numbered, record.image_id if numbered else 0, str(record.image_id), record.name
-
-
-def _array(values: Tensor | np.ndarray | Sequence) -> np.ndarray:
-    return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

@@ -1,13 +1,18 @@
 """Paints segmentations on pictures. Pure functions of arrays; every picture is RGB uint8 (h, w, 3).
 
+Large pictures are mixed in bands of rows, and masks are looked at one by one and inside their box:
+nothing but the picture and the map is as large as the picture.
+
 Shapes: h, w picture size, N segments or instances, K classes.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 from unimask.structures.taxonomy import Taxonomy
 
@@ -21,6 +26,22 @@ SHADES = (1.0, 0.75, 1.25, 0.6, 1.4)  # brightness of the 1st, 2nd, ... instance
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_HEIGHT = 21  # pixels of a capital at font scale 1
 GAP = 4  # pixels between two panels
+BAND = 2**20  # pixels that are mixed at a time
+
+
+@dataclass(frozen=True)
+class _Region:
+    """The inside of a mask's box.
+
+    Attributes:
+        rows: Of the box.
+        columns: Of the box.
+        mask: (h, w) uint8, 0 or 1, of the box.
+    """
+
+    rows: slice
+    columns: slice
+    mask: np.ndarray
 
 
 def draw_panoptic(image: np.ndarray, segment_map: np.ndarray, labels: Sequence[int],
@@ -42,23 +63,25 @@ def draw_panoptic(image: np.ndarray, segment_map: np.ndarray, labels: Sequence[i
     """
     colours = _segment_colours(labels, taxonomy)
     picture = _paint_map(image, segment_map, colours, alpha)
-    masks = [segment_map == number + 1 for number in range(len(labels))]
-    for mask, label in zip(masks, labels, strict=True):
-        if taxonomy.is_thing(label):
-            _outline(picture, mask)
-    if captions:
-        _write_captions(picture, masks, _names(labels, taxonomy, scores), colours)
+    names = _names(labels, taxonomy, scores)
+    plates = []
+    for index, region in _regions_of_map(segment_map, len(labels)):
+        if taxonomy.is_thing(labels[index]):
+            _outline(picture, region)
+        if captions:
+            plates.append((names[index], _middle(region), colours[index]))
+    _write_plates(picture, plates)
     return picture
 
 
-def draw_instances(image: np.ndarray, masks: np.ndarray, labels: Sequence[int],
+def draw_instances(image: np.ndarray, masks: Sequence[np.ndarray], labels: Sequence[int],
                    taxonomy: Taxonomy, *, scores: Sequence[float] | None = None,
                    alpha: float = ALPHA, captions: bool = True) -> np.ndarray:
     """Paint instances, that may overlap, in the colour of their class; the best come on top.
 
     Args:
         image: (h, w, 3).
-        masks: (N, h, w) bool.
+        masks: N masks (h, w) bool, each of which is asked for once.
         labels: (N,) classes.
         taxonomy: Names and colours of the classes.
         scores: (N,), shown after the names.
@@ -70,15 +93,18 @@ def draw_instances(image: np.ndarray, masks: np.ndarray, labels: Sequence[int],
     """
     order = range(len(labels)) if scores is None else np.argsort(scores, kind='stable')
     colours = _segment_colours(labels, taxonomy)
+    names = _names(labels, taxonomy, scores)
     picture = image.copy()
-    for index in order:
-        mask = masks[index]
-        picture[mask] = _mix(image[mask], colours[index], alpha)
-        _outline(picture, mask)
-    if captions:
-        names = _names(labels, taxonomy, scores)
-        _write_captions(picture, [masks[i] for i in order], [names[i] for i in order],
-                        [colours[i] for i in order])
+    plates = []
+    for index in map(int, order):
+        region = _region(masks[index])
+        if region is None:
+            continue
+        _paint_region(picture, image, region, colours[index], alpha)
+        _outline(picture, region)
+        if captions:
+            plates.append((names[index], _middle(region), colours[index]))
+    _write_plates(picture, plates)
     return picture
 
 
@@ -100,12 +126,14 @@ def draw_semantic(image: np.ndarray, label_map: np.ndarray, taxonomy: Taxonomy, 
     labels = np.unique(label_map[known])
     numbers = np.zeros(taxonomy.num_classes, np.int32)
     numbers[labels] = np.arange(1, len(labels) + 1)
-    segment_map = np.where(known, numbers[np.where(known, label_map, 0)], 0)
+    segment_map = np.zeros(label_map.shape, np.int32)
+    segment_map[known] = numbers[label_map[known]]
     colours = [taxonomy.palette[label] for label in labels]
     picture = _paint_map(image, segment_map, colours, alpha)
     if captions:
-        masks = [segment_map == number + 1 for number in range(len(labels))]
-        _write_captions(picture, masks, _names(labels, taxonomy, None), colours)
+        names = _names(labels, taxonomy, None)
+        _write_plates(picture, [(names[index], _middle(region), colours[index])
+                                for index, region in _regions_of_map(segment_map, len(labels))])
     return picture
 
 
@@ -140,13 +168,30 @@ def _segment_colours(labels: Sequence[int], taxonomy: Taxonomy) -> list[tuple[in
     return colours
 
 
+def _bands(image: np.ndarray) -> Iterator[slice]:
+    """Rows of an image that are mixed at a time."""
+    height, width = image.shape[:2]
+    step = max(1, BAND // max(1, width))
+    return (slice(start, min(height, start + step)) for start in range(0, height, step))
+
+
 def _paint_map(image: np.ndarray, segment_map: np.ndarray, colours: Sequence[tuple[int, int, int]],
                alpha: float) -> np.ndarray:
     table = np.array([VOID_COLOUR, *colours], np.uint8)
-    picture = _mix(image, table[segment_map], alpha)
-    void = segment_map == 0
-    picture[void] = _hatching(*void.shape)[void]
+    picture = np.empty_like(image)
+    for rows in _bands(image):
+        picture[rows] = _mix(image[rows], table[segment_map[rows]], alpha)
+        void = segment_map[rows] == 0
+        picture[rows][void] = _hatching(rows, image.shape[1])[void]
     return picture
+
+
+def _paint_region(picture: np.ndarray, image: np.ndarray, region: _Region,
+                  colour: tuple[int, int, int], alpha: float) -> None:
+    target, source = (whole[region.rows, region.columns] for whole in (picture, image))
+    for rows in _bands(region.mask):
+        inside = region.mask[rows].astype(bool)
+        target[rows][inside] = _mix(source[rows][inside], colour, alpha)
 
 
 def _mix(pixels: np.ndarray, colour: np.ndarray | tuple[int, int, int],
@@ -155,15 +200,33 @@ def _mix(pixels: np.ndarray, colour: np.ndarray | tuple[int, int, int],
     return np.rint(mixed).astype(np.uint8)
 
 
-def _hatching(height: int, width: int) -> np.ndarray:
-    """Black (h, w, 3) with grey diagonal lines."""
-    diagonal = np.add.outer(np.arange(height), np.arange(width)) % HATCH_PERIOD == 0
-    return np.where(diagonal[..., None], HATCH_COLOUR, VOID_COLOUR).astype(np.uint8)
+def _hatching(rows: slice, width: int) -> np.ndarray:
+    """Black (h, w, 3) with grey diagonal lines: the rows of a picture."""
+    diagonal = np.add.outer(np.arange(rows.start, rows.stop), np.arange(width))
+    lines = (diagonal % HATCH_PERIOD == 0)[..., None]
+    return np.where(lines, HATCH_COLOUR, VOID_COLOUR).astype(np.uint8)
 
 
-def _outline(picture: np.ndarray, mask: np.ndarray) -> None:
-    """Draw the border of a mask (h, w) in white, holes included."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+def _region(mask: np.ndarray) -> _Region | None:
+    """The inside of a mask (h, w); None if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return _Region(*box, mask[box].astype(np.uint8))
+
+
+def _regions_of_map(segment_map: np.ndarray, count: int) -> Iterator[tuple[int, _Region]]:
+    """Index, from 0, and region of the segments 1 to ``count`` that have pixels."""
+    for index, box in enumerate(find_objects(segment_map, max_label=count)):
+        if box is not None:
+            yield index, _Region(*box, (segment_map[box] == index + 1).astype(np.uint8))
+
+
+def _outline(picture: np.ndarray, region: _Region) -> None:
+    """Draw the border of a mask in white, holes included."""
+    contours, _ = cv2.findContours(region.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE,
+                                   offset=(int(region.columns.start), int(region.rows.start)))
     cv2.drawContours(picture, contours, -1, (255, 255, 255), 1)
 
 
@@ -175,21 +238,20 @@ def _names(labels: Sequence[int], taxonomy: Taxonomy,
     return [f'{name} {score:.2f}' for name, score in zip(names, scores, strict=True)]
 
 
-def _write_captions(picture: np.ndarray, masks: Sequence[np.ndarray], names: Sequence[str],
-                    colours: Sequence[tuple[int, int, int]]) -> None:
-    """Write each name on a plate in its mask's colour, in the middle of the mask."""
+def _write_plates(picture: np.ndarray, plates: Sequence[
+        tuple[str, tuple[int, int], tuple[int, int, int]]]) -> None:
+    """Write names on plates: text, centre (x, y) and colour of each."""
     scale = float(np.clip(max(picture.shape[:2]) / 1200, 0.35, 1.2))
-    for mask, name, colour in zip(masks, names, colours, strict=True):
-        if mask.any():
-            _write_plate(picture, name, _middle(mask), colour, scale)
+    for name, centre, colour in plates:
+        _write_plate(picture, name, centre, colour, scale)
 
 
-def _middle(mask: np.ndarray) -> tuple[int, int]:
-    """The pixel (x, y) of the mask (h, w) that is farthest from its border."""
-    framed = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+def _middle(region: _Region) -> tuple[int, int]:
+    """The pixel (x, y) of the mask that is farthest from its border."""
+    framed = cv2.copyMakeBorder(region.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     distance = cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(distance.argmax(), distance.shape)
-    return int(x), int(y)
+    return int(x + region.columns.start), int(y + region.rows.start)
 
 
 def _write_plate(picture: np.ndarray, text: str, centre: tuple[int, int],

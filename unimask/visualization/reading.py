@@ -4,6 +4,7 @@ Shapes: H, W size of the annotation, N segments or instances.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +14,8 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
+from unimask.structures.arrays import as_array
+from unimask.structures.masks import PackedMasks
 from unimask.structures.panoptic import lookup, segments_of
 from unimask.structures.taxonomy import Taxonomy
 
@@ -45,12 +48,12 @@ class Instances:
     """Instances that may overlap.
 
     Attributes:
-        masks: (N, H, W) bool.
+        masks: N masks (H, W) bool, each made when it is asked for.
         labels: (N,) classes.
         scores: (N,), None for truth.
     """
 
-    masks: np.ndarray
+    masks: Sequence[np.ndarray]
     labels: list[int]
     scores: list[float] | None
 
@@ -67,18 +70,33 @@ def panoptic_from(data: PixelData, taxonomy: Taxonomy) -> Panoptic:
 
 def instances_from(data: InstanceData, min_score: float) -> Instances:
     """Read instances; those with a score below ``min_score`` are left out."""
-    labels = _array(data.labels).astype(np.int64)
-    masks = _masks(data.masks)
-    if 'scores' not in data:
-        return Instances(masks, labels.tolist(), None)
-    scores = _array(data.scores)
-    kept = scores >= min_score
-    return Instances(masks[kept], labels[kept].tolist(), scores[kept].tolist())
+    labels = as_array(data.labels).astype(np.int64)
+    scores = as_array(data.scores) if 'scores' in data else None
+    kept = np.flatnonzero(np.ones(len(labels), bool) if scores is None else scores >= min_score)
+    masks = data.masks
+    if isinstance(masks, BitmapMasks | PolygonMasks):
+        masks = masks.to_ndarray()
+    return Instances(_Masks(masks, kept), labels[kept].tolist(),
+                     None if scores is None else scores[kept].tolist())
+
+
+class _Masks(Sequence):
+    """Some of many masks, as bool arrays, one at a time."""
+
+    def __init__(self, masks: torch.Tensor | np.ndarray | PackedMasks, kept: np.ndarray) -> None:
+        self._masks = masks
+        self._kept = kept.tolist()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return as_array(self._masks[self._kept[index]]).astype(bool, copy=False)
 
 
 def semantic_from(data: PixelData) -> np.ndarray:
-    """Read a map of classes (H, W) int64; the ignored pixels become -1."""
-    label_map = _map(data.sem_seg).astype(np.int64)
+    """Read a map of classes (H, W) int32; the ignored pixels become -1."""
+    label_map = _map(data.sem_seg).astype(np.int32)
     label_map[label_map == data.get('ignore_index', 255)] = -1
     return label_map
 
@@ -101,15 +119,5 @@ def resize_map(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _map(values: torch.Tensor | np.ndarray) -> np.ndarray:
-    array = _array(values)
+    array = as_array(values)
     return array.reshape(array.shape[-2:])
-
-
-def _array(values: torch.Tensor | np.ndarray | list) -> np.ndarray:
-    return values.detach().cpu().numpy() if torch.is_tensor(values) else np.asarray(values)
-
-
-def _masks(masks: BitmapMasks | PolygonMasks | torch.Tensor | np.ndarray) -> np.ndarray:
-    if isinstance(masks, BitmapMasks | PolygonMasks):
-        masks = masks.to_ndarray()
-    return _array(masks).astype(bool)

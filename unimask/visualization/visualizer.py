@@ -1,6 +1,8 @@
 """Side-by-side pictures of image, truth and prediction."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mmcv
 import numpy as np
 from mmdet.structures import DetDataSample
@@ -85,8 +87,8 @@ class UniversalVisualizer(Visualizer):
         """
         picture = self.draw(image, data_sample, draw_gt=draw_gt, draw_pred=draw_pred,
                             min_score=pred_score_thr)
-        self.set_image(picture)
         if show:
+            self.set_image(picture)
             self.show(picture, win_name=name, wait_time=wait_time)
         if out_file is not None:
             mmcv.imwrite(picture[..., ::-1], str(out_file))
@@ -107,7 +109,9 @@ class UniversalVisualizer(Visualizer):
         Returns:
             The picture, RGB uint8.
         """
-        image = self._enlarge(np.clip(image, 0, 255).astype(np.uint8))
+        if image.dtype != np.uint8:
+            image = np.clip(image, 0, 255).astype(np.uint8)
+        image = self._enlarge(image)
         panels = dict(image=image)
         sources = [s for s, wanted in (('gt', draw_gt), ('pred', draw_pred)) if wanted]
         if sample is not None:
@@ -135,12 +139,13 @@ class UniversalVisualizer(Visualizer):
             label_map = resize_map(semantic_from(data), *size)
             return draw_semantic(image, label_map, taxonomy, alpha=self.alpha)
         found = instances_from(data, min_score)
-        masks = np.array([resize_map(mask, *size) for mask in found.masks], bool)
-        return draw_instances(image, masks.reshape(-1, *size), found.labels, taxonomy,
+        return draw_instances(image, _Fitted(found.masks, size), found.labels, taxonomy,
                               scores=found.scores, alpha=self.alpha)
 
     def _enlarge(self, image: np.ndarray) -> np.ndarray:
         factor = max(1, -(-self.min_size // max(image.shape[:2])))
+        if factor == 1:
+            return image
         return image.repeat(factor, 0).repeat(factor, 1)
 
     def _taxonomy(self) -> Taxonomy:
@@ -148,3 +153,17 @@ class UniversalVisualizer(Visualizer):
             raise UserError('UniversalVisualizer: set `dataset_meta` to the metainfo of the '
                              'dataset first; it names and colours the classes')
         return Taxonomy.from_metainfo(self.dataset_meta)
+
+
+class _Fitted(Sequence):
+    """Masks resized to the picture, one at a time."""
+
+    def __init__(self, masks: Sequence[np.ndarray], size: tuple[int, int]) -> None:
+        self._masks = masks
+        self._size = size
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return resize_map(self._masks[index], *self._size)
