@@ -41,6 +41,20 @@ def test_feed_forward() -> None:
     check(module(x), [plain.feed_forward(own, plain_weights(module)) for own, in pairs(x)])
 
 
+@pytest.mark.parametrize('rows', [3, 3000])
+def test_feed_forward_of_many_rows(rows: int) -> None:
+    """Many rows take another way, with the same values, gradients and dropout."""
+    module = shaken(layers.FeedForward(WIDTH, 6, dropout=1.0))
+    x = torch.randn(1, rows, WIDTH, requires_grad=True)
+    check(module.eval()(x), [plain.feed_forward(own, plain_weights(module)) for own, in pairs(x)])
+    module(x).sum().backward()
+    hidden = plain.linear(to_numpy(x)[0], plain.part(plain_weights(module), 'linear1')) > 0
+    first, second = to_numpy(module.linear1.weight), to_numpy(module.linear2.weight)
+    np.testing.assert_allclose(to_numpy(x.grad)[0], (second.sum(0) * hidden) @ first, **CLOSE)
+    dropped = module.train()(x)
+    torch.testing.assert_close(dropped, module.linear2.bias.expand(1, rows, -1))
+
+
 def some_visible() -> Tensor:
     """(B, T, S); the second query sees a single key."""
     visible = torch.rand(2, QUERIES, KEYS) > 0.4

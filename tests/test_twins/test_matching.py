@@ -32,6 +32,7 @@ from plain import (
 )
 from torch import Tensor
 
+from unimask.models.losses import matcher as matcher_module
 from unimask.registry import TASK_UTILS
 
 LAYERS, QUERIES, CLASSES, WIDTH, SMALL, LARGE = 2, 4, 3, 5, (6, 7), (20, 26)
@@ -84,6 +85,13 @@ class Scene:
                     embeddings[layer, image, query, channel] * features[image, channel])
 
 
+@pytest.fixture(params=[None, 3], ids=['all rows', 'three rows'])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries are compared all at once, or a few at a time as those of large models."""
+    if request.param:
+        monkeypatch.setattr(matcher_module, '_rows_at_once', lambda _: request.param)
+
+
 @pytest.fixture(params=itertools.product(COUNTS, (True, False)), ids=str)
 def scene(request: pytest.FixtureRequest) -> Scene:
     return Scene(request.param[0], overlap=request.param[1])
@@ -123,7 +131,7 @@ def check_matches(scene: Scene, matches: Matches, costs: object) -> None:
             first += count
 
 
-def test_matcher_at_points(scene: Scene, kernels: str) -> None:
+def test_matcher_at_points(scene: Scene, kernels: str, pieces: None) -> None:
     """One set of points for each image, for all its predictions, queries and segments."""
     matcher = TASK_UTILS.build(dict(type='HungarianMatcher', num_points=9, costs=POINT_COSTS))
     with drawn_points() as drawn:
@@ -350,6 +358,12 @@ def test_pixel_criterion(average: str, hardest: int | None) -> None:
     check_losses(criterion(DensePrediction(logits), scene.targets), expected)
 
 
+def test_number_of_hardest_pixels() -> None:
+    assert build(dict(type='PixelCriterion', hardest=1)).hardest == 1
+    with pytest.raises(ValueError, match='hardest'):
+        build(dict(type='PixelCriterion', hardest=0))
+
+
 def test_pixel_criterion_without_a_pixel() -> None:
     scene = Scene((0, 0), overlap=False)
     logits = torch.randn(1, 2, CLASSES, *SMALL, requires_grad=True)
@@ -375,6 +389,19 @@ def test_sampler_keeps_the_most_uncertain(monkeypatch: pytest.MonkeyPatch) -> No
         expected = [own[i].tolist() for i in np.argsort(values)[:12]] + own[50:].tolist()
         assert sorted(kept.tolist()) == sorted(expected)
     assert not found.requires_grad
+
+
+@pytest.mark.parametrize('options, valid', [
+    (dict(oversample_ratio=1.0), True), (dict(oversample_ratio=0.9), False),
+    (dict(importance_ratio=0.0), True), (dict(importance_ratio=1.0), True),
+    (dict(importance_ratio=1.1), False), (dict(importance_ratio=-0.1), False)])
+def test_ratios_of_the_sampler(options: dict, valid: bool) -> None:
+    config = dict(type='UncertainPointSampler', num_points=10, **options)
+    if valid:
+        assert TASK_UTILS.build(config)(torch.randn(1, 2, 6, 8)).shape == (1, 2, 10, 2)
+    else:
+        with pytest.raises(ValueError, match='ratio'):
+            TASK_UTILS.build(config)
 
 
 def test_compiled_sampler_prefers_the_uncertain(kernels: str) -> None:

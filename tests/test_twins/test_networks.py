@@ -279,7 +279,15 @@ def test_published_settings_are_the_defaults() -> None:
         assert layer.ffn.linear1.weight.shape == (2048, 256)
         assert module.query_embed.weight.shape == (100, 256)
         assert [len(own.weight) for own in module.mask_embed.layers] == [256] * 3
+    for kind in ('FPNPixelDecoder', 'TransformerEncoderPixelDecoder'):
+        decoder = MODELS.build(dict(type=kind, in_channels=(8,) * 4))
+        assert decoder.mask_features.weight.shape == (256, 256, 3, 3)
+        if kind.startswith('Trans'):
+            layer = decoder.encoder[0]
+            assert len(decoder.encoder) == 6 and layer.ffn.linear1.weight.shape == (2048, 256)
+            assert layer.self_attn.num_heads == 8 and layer.dropout.p == 0.1
     deformable = MODELS.build(dict(type='MSDeformAttnPixelDecoder', in_channels=(8,) * 4))
+    assert deformable.mask_features.weight.shape == (256, 256, 1, 1)
     layer = deformable.encoder[0]
     assert len(deformable.encoder) == 6 and layer.ffn.linear1.weight.shape == (1024, 256)
     assert layer.self_attn.attention_weights.weight.shape == (8 * 3 * 4, 256)

@@ -59,8 +59,8 @@ def semantic_scores(prediction: object, tasks: tuple[str, ...]) -> np.ndarray:
 def queries(*, seed: int = 0, rough: float = 0.0) -> tuple[MaskPrediction, np.ndarray, np.ndarray]:
     """A prediction, and of its last layer and second image: class probabilities, mask logits."""
     torch.manual_seed(seed)
-    logits = 4 * torch.randn(2, 2, QUERIES, CLASSES + 1)
-    embeddings = 2 * torch.randn(2, 2, QUERIES, WIDTH)
+    logits = 4 * torch.randn(3, 2, QUERIES, CLASSES + 1)
+    embeddings = 2 * torch.randn(3, 2, QUERIES, WIDTH)
     features = F.interpolate(torch.randn(2, WIDTH, 3, 4), SMALL, mode='bicubic')
     features += rough * torch.randn(features.shape)
     maps = np.einsum('qc,chw->qhw', to_numpy(embeddings[-1, 1]), to_numpy(features[1]))
@@ -108,8 +108,8 @@ def test_the_two_orders_differ() -> None:
 
 
 def test_dense_prediction(bands: None) -> None:
-    logits = F.interpolate(torch.randn(4, CLASSES, 3, 4), SMALL, mode='bicubic').unflatten(
-        0, (2, 2))
+    logits = F.interpolate(torch.randn(6, CLASSES, 3, 4), SMALL, mode='bicubic').unflatten(
+        0, (3, 2))
     prediction, resized_logits = DensePrediction(logits), at_output(to_numpy(logits[-1, 1]))
     sample = predict(prediction, tasks=('semantic',))
     assert_same_labels(sample.pred_sem_seg.sem_seg[0], resized_logits.argmax(0))
@@ -238,6 +238,15 @@ def test_overlap_must_reach_the_threshold() -> None:
     assert [s['id'] for s in kept.pred_panoptic_seg.segments_info] == [1000, 2000]
     assert [s['id'] for s in dropped.pred_panoptic_seg.segments_info] == [1000]
     assert (dropped.pred_panoptic_seg.sem_seg == CLASSES).sum() == 32 * 32
+
+
+def test_sizes_may_have_channels() -> None:
+    """MMDetection states some shapes as (height, width, channels)."""
+    prediction, _, _ = queries()
+    with_channels, without = (
+        predict(prediction, size=(*IMAGE, *extra), output=(*OUTPUT, *extra)).pred_sem_seg.sem_seg
+        for extra in ((3,), ()))
+    assert torch.equal(with_channels, without) and without.shape == (1, *OUTPUT)
 
 
 def test_no_object_wins() -> None:

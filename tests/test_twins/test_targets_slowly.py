@@ -66,6 +66,13 @@ def semantic(kind: type, ignored: int) -> tuple[object, Segments]:
     return sample, [(label, padded(labels == label)) for label in range(4)]
 
 
+def negative_ignored_label() -> tuple[DetDataSample, Segments]:
+    labels = blocks(4) - 1
+    sample = DetDataSample()
+    sample.gt_sem_seg = pixels(labels, ignore_index=-1)
+    return sample, [(label, padded(labels == label)) for label in (0, 1, 2)]
+
+
 def own_ignored_label() -> tuple[DetDataSample, Segments]:
     """A map that states which label it ignores: 255 is then nothing special, 2 is."""
     labels = blocks(4)
@@ -96,7 +103,8 @@ SAMPLES = {
     'panoptic': panoptic, 'panoptic of mmdet': panoptic_of_mmdet,
     'semantic of mmdet': lambda: semantic(DetDataSample, 255),
     'semantic of mmseg': lambda: semantic(SegDataSample, 255),
-    'own ignored label': own_ignored_label, 'instances': instances, 'both': both,
+    'own ignored label': own_ignored_label, 'negative ignored label': negative_ignored_label,
+    'instances': instances, 'both': both,
 }
 
 
