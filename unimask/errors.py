@@ -1,11 +1,11 @@
-"""The error that users are meant to read, the end that they ask for, and hints."""
+"""The error that users are meant to read, the end that they ask for, names and hints."""
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-__all__ = ['Interrupted', 'UserError', 'did_you_mean']
+__all__ = ['Interrupted', 'UserError', 'did_you_mean', 'image_name']
 
 
 class UserError(ValueError):
@@ -43,6 +43,16 @@ class Interrupted(Exception):
         super().__init__(f'stopped by {signal.Signals(signum).name}')
         self.signum = signum
         self.checkpoint = checkpoint
+
+
+def image_name(sample: object) -> str:
+    """What messages call the image of a data sample, or of its fields: its path, else its id."""
+    fields = sample if isinstance(sample, Mapping) else dict(
+        img_path=getattr(sample, 'img_path', None), img_id=getattr(sample, 'img_id', None))
+    if fields.get('img_path'):
+        return str(fields['img_path'])
+    known = fields.get('img_id')
+    return f'with id {"(unknown)" if known is None else known}'
 
 
 def did_you_mean(word: str, choices: Iterable[str], *, count: int = 3) -> str:

@@ -11,7 +11,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 
-from unimask.errors import UserError
+from unimask.errors import UserError, image_name
 from unimask.registry import METRICS
 
 META = dict(classes=('cat', 'dog', 'grass', 'sky'), thing_classes=('cat', 'dog'))
@@ -400,3 +400,10 @@ def test_masks_of_wrong_shape():
     sample.pred_instances = InstanceData(labels=torch.zeros(1).long(), scores=torch.ones(1))
     with pytest.raises(UserError, match='no masks'):
         process(METRICS.build(dict(type='MaskAPMetric')), sample)
+
+
+@pytest.mark.parametrize('known, name', [
+    (dict(img_path='a/0.jpg', img_id=3), 'a/0.jpg'), (dict(img_id=0), 'with id 0'),
+    ({}, r'with id (unknown)')])
+def test_images_have_one_name_in_all_messages(known: dict, name: str) -> None:
+    assert image_name(known) == image_name(DetDataSample(metainfo=known)) == name

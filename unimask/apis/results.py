@@ -5,13 +5,13 @@ Shapes: (h, w) original size of the picture, D instances.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from unimask.evaluation.rle import encode_masks
 from unimask.structures import Taxonomy
+from unimask.structures.arrays import as_array
 from unimask.structures.panoptic import colour_ids, lookup
+from unimask.utils.rle import run_length_code
 
 __all__ = ['describe', 'panoptic_map', 'semantic_map']
 
@@ -70,8 +70,7 @@ def _segment(number: int, info: dict, taxonomy: Taxonomy) -> dict:
 
 def _instance(instances: InstanceData, index: int, taxonomy: Taxonomy) -> dict:
     # One mask after the other: together they may be larger than everything else.
-    mask = torch.as_tensor(instances.masks[index])
-    size, (counts,) = encode_masks(mask[None])
+    mask = as_array(instances.masks[index])
     return {'class': taxonomy.classes[int(instances.labels[index])],
             'score': float(instances.scores[index]), 'box': instances.bboxes[index].tolist(),
-            'segmentation': dict(size=list(size), counts=counts.decode())}
+            'segmentation': run_length_code(mask)}

@@ -15,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from unimask.errors import UserError
+from unimask.errors import UserError, image_name
 from unimask.evaluation.coco_ap import (
     NAMES,
     APScores,
@@ -26,7 +26,6 @@ from unimask.evaluation.coco_ap import (
 )
 from unimask.evaluation.rle import code_areas, code_boxes, encode_masks
 from unimask.evaluation.samples import (
-    image_name,
     naming_image,
     no_truth,
     predicted,

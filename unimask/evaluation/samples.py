@@ -11,18 +11,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from unimask.errors import UserError
+from unimask.errors import UserError, image_name
 from unimask.evaluation.panoptic_quality import SegmentMap
 from unimask.structures.panoptic import lookup, segments_of
 from unimask.structures.taxonomy import Taxonomy
 
 _PREDICTED_BY = dict(
     pred_sem_seg='semantic', pred_instances='instance', pred_panoptic_seg='panoptic')
-
-
-def image_name(sample: Mapping) -> str:
-    """What to call an image in messages: its path, else its id."""
-    return str(sample.get('img_path') or f"with id {sample.get('img_id', '(unknown)')}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from unimask.checkpoints import atomic_torch_save, latest_checkpoint
 from unimask.engine.rng import get_rng_state, set_rng_state
 from unimask.engine.soundness import NonFiniteLossError, all_finite, spoiled_weights
+from unimask.errors import image_name
 from unimask.registry import HOOKS
 
 __all__ = ['FiniteLossHook']
@@ -130,6 +131,5 @@ class FiniteLossHook(Hook):
 
 def _images(batch: dict | None) -> str:
     samples = (batch or {}).get('data_samples') or []
-    names = [sample.metainfo.get('img_path', sample.metainfo.get('img_id', '?'))
-             for sample in samples if hasattr(sample, 'metainfo')]
-    return ', '.join(str(name) for name in names) or 'unknown'
+    names = [image_name(sample) for sample in samples if hasattr(sample, 'metainfo')]
+    return ', '.join(names) or 'unknown'

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unimask.errors import UserError
+from unimask.errors import UserError, image_name
 from unimask.structures import SegmentTargets, TargetBatch, Taxonomy
 from unimask.structures.panoptic import segments_of
 
@@ -34,13 +34,8 @@ def make_target_batch(data_samples: Iterable, *, size: tuple[int, int], taxonomy
         try:
             targets.append(make_targets(sample, taxonomy).pad(size))
         except ValueError as error:
-            raise UserError(f'{image_name(sample)}: {error}') from error
+            raise UserError(f'Image {image_name(sample)}: {error}') from error
     return TargetBatch.stack(targets).to(device)
-
-
-def image_name(sample: object) -> str:
-    """How messages call the image."""
-    return str(getattr(sample, 'img_path', None) or getattr(sample, 'img_id', 'an image'))
 
 
 def make_targets(sample: object, taxonomy: Taxonomy) -> SegmentTargets:
