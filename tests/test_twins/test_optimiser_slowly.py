@@ -104,6 +104,15 @@ def test_polynomial_schedule(file: str, last: int, repo: Path) -> None:
         [1e-4 * (1 - t / last) ** 0.9 for t in iterations], rel=1e-9)
 
 
+@pytest.mark.parametrize('options', [{}, dict(end=10**9), dict(end=None)])
+def test_polynomial_schedule_needs_an_end(options: dict) -> None:
+    """MMEngine's mark of no end is none."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1)
+    with pytest.raises(ValueError, match='where it ends'):
+        PARAM_SCHEDULERS.build(dict(type='PolyLR', **options),
+                               default_args=dict(optimizer=optimizer))
+
+
 def test_polynomial_schedule_with_warm_up(repo: Path) -> None:
     """MaskFormer's Swin models: from a millionth, linear over 1500 iterations, times the decay."""
     config = Config.fromfile(repo / 'configs' / 'maskformer' / 'swin-t_8xb2_ade20k.py')
