@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# Modules are spread over processes, each of which computes with one thread.
+TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help env repair doctor demo test lint format docs wheel clean
@@ -27,7 +29,7 @@ demo: env ## Train a small Mask2Former on the CPU, evaluate it, write pictures a
 	$(VENV_PYTHON) tools/misc/demo.py $(DEMO_ARGS)
 
 test: lint ## Style, import rules and all tests; one part: make test TEST_ARGS=tests/test_ops
-	$(VENV_PYTHON) -m pytest $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
 
 lint: env ## Style (ruff) and import rules (import-linter)
 	$(VENV_PYTHON) -m ruff check .
