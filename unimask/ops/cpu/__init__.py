@@ -2,7 +2,7 @@
 
 :mod:`unimask.models.layers.linear` and the functions of :mod:`unimask.ops` choose between this and
 plain torch, which computes the same; the model files know of neither. ``UNIMASK_NATIVE=0`` in the
-environment switches all of it off. ``tools/analysis_tools/cpu_parts.py`` measures what each part buys.
+environment switches all of it off. What each part buys: ``tools/analysis_tools/cpu_parts.py``.
 """
 
 from __future__ import annotations
