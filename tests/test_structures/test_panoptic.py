@@ -82,12 +82,23 @@ def test_dense_ids_are_those_of_unique(offset):
     assert torch.equal(present, expected) and torch.equal(position, inverse.flatten())
 
 
-def test_lookup_is_the_comparison_with_every_id():
-    ids = torch.randint(0, 6, (9, 8), generator=torch.Generator().manual_seed(1)).int()
-    values = lookup(ids, [4, 1, 77], [10, 20, 30], other=-1)
+@pytest.mark.parametrize('shift', [0, -3, 1 << 21])
+@pytest.mark.parametrize('kind', [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_lookup_is_the_comparison_with_every_id(shift, kind):
+    shift = shift if kind in (torch.int32, torch.int64) else 0
+    ids = torch.randint(0, 6, (9, 8), generator=torch.Generator().manual_seed(1)) + shift
+    values = lookup(ids.to(kind), [4 + shift, 1 + shift, 77 + shift, -50], [10, 20, 30, 40],
+                    other=-1)
     expected = torch.full((9, 8), -1)
-    expected[ids == 4], expected[ids == 1] = 10, 20
+    expected[ids == 4 + shift], expected[ids == 1 + shift] = 10, 20
     assert torch.equal(values, expected) and values.dtype == torch.int64
+    assert torch.equal(lookup(ids, [4 + shift], [9], other=0, dtype=torch.int32),
+                       ((ids == 4 + shift) * 9).int())
+
+
+def test_lookup_of_nothing():
+    assert lookup(torch.zeros((0, 3), dtype=torch.int32), [1], [2], other=0).shape == (0, 3)
+    assert lookup(torch.ones((2, 3), dtype=torch.int32), [], [], other=7).unique().tolist() == [7]
 
 
 def test_entries_of_predictions():

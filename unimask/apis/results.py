@@ -5,6 +5,7 @@ Shapes: (h, w) original size of the picture, D instances.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
@@ -58,7 +59,7 @@ def panoptic_map(sample: DetDataSample) -> np.ndarray:
     """
     segments = sample.pred_panoptic_seg.segments_info
     ids = lookup(sample.pred_panoptic_seg.sem_seg[0], [segment['id'] for segment in segments],
-                 range(1, len(segments) + 1), other=0)
+                 range(1, len(segments) + 1), other=0, dtype=torch.int32)
     return colour_ids(ids.numpy())
 
 

@@ -143,18 +143,38 @@ def dense_ids(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lookup(id_map: Tensor, ids: Sequence[int] | np.ndarray, values: Sequence[int] | np.ndarray, *,
-           other: int) -> Tensor:
-    """Replace every listed id by its value, and all else by ``other``: (h, w) -> (h, w) int64."""
-    present, position = dense_ids(id_map)
-    value_of = dict(zip(np.asarray(ids).tolist(), np.asarray(values).tolist(), strict=True))
-    table = [value_of.get(identity, other) for identity in present.tolist()]
-    table = torch.as_tensor(table, dtype=torch.int64, device=position.device)
-    return table.index_select(0, position).view(id_map.shape)
+           other: int, dtype: torch.dtype = torch.int64) -> Tensor:
+    """Replace every listed id by its value, and all else by ``other``.
+
+    Args:
+        id_map: (h, w) integers.
+        ids: (N,).
+        values: (N,).
+        other: See above.
+        dtype: Of the result.
+
+    Returns:
+        (h, w).
+    """
+    ids = torch.as_tensor(np.asarray(ids, np.int64), device=id_map.device)
+    values = torch.as_tensor(np.asarray(values, np.int64), device=id_map.device).to(dtype)
+    if id_map.numel() == 0 or id_map.min() < 0 or id_map.max() >= _TABLE_SIZE:
+        present, position = dense_ids(id_map)
+        value_of = dict(zip(ids.tolist(), values.tolist(), strict=True))
+        table = [value_of.get(identity, other) for identity in present.tolist()]
+        table = torch.as_tensor(table, dtype=dtype, device=id_map.device)
+        return table.index_select(0, position).view(id_map.shape)
+    table = torch.full((int(id_map.max()) + 1,), other, dtype=dtype, device=id_map.device)
+    occurs = (ids >= 0) & (ids < len(table))
+    table[ids[occurs]] = values[occurs]
+    index = id_map if id_map.dtype in (torch.int32, torch.int64) else id_map.long()
+    return table.index_select(0, index.reshape(-1)).view(id_map.shape)
 
 
 def colour_ids(ids: np.ndarray) -> np.ndarray:
     """COCO's PNG of ids below 2**24: (h, w) -> (h, w, 3) uint8, id = R + 256 G + 65536 B."""
-    return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
+    little_endian = np.ascontiguousarray(ids, '<u4').view(np.uint8)
+    return np.ascontiguousarray(little_endian.reshape(*ids.shape, 4)[..., :3])
 
 
 def ids_of_colours(rgb: np.ndarray) -> np.ndarray:

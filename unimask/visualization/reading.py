@@ -63,7 +63,7 @@ def panoptic_from(data: PixelData, taxonomy: Taxonomy) -> Panoptic:
     ids = torch.from_numpy(_map(data.sem_seg))
     found = segments_of(ids, data.get('segments_info'), num_classes=taxonomy.num_classes)
     numbers = np.arange(1, len(found) + 1)
-    segment_map = lookup(ids, found.ids, numbers, other=0).numpy().astype(np.int32)
+    segment_map = lookup(ids, found.ids, numbers, other=0, dtype=torch.int32).numpy()
     scores = None if found.scores is None else found.scores.tolist()
     return Panoptic(segment_map, found.labels.tolist(), scores)
 
