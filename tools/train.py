@@ -1,4 +1,5 @@
 """Train a model: ``python tools/train.py CONFIG [options]``."""
+
 from __future__ import annotations
 
 import argparse

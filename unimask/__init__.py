@@ -1,4 +1,5 @@
 """unimask: train, evaluate and ship mask-classification segmentation models."""
+
 from __future__ import annotations
 
 from unimask.version import __version__

@@ -3,6 +3,7 @@
 Importing it is cheap, so that a tool can say something sensible about a Ctrl-C while the libraries
 are still being imported: the tools import those in their ``main``.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from unimask.errors import Interrupted, UserError
+from unimask.literals import plain_value
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -60,8 +62,8 @@ def _value(parser: argparse.ArgumentParser, where: str, text: str) -> Any:
     from mmengine.config import DictAction
     if 'dict(' in text or '{' in text:
         try:
-            return _literal(ast.parse(text.strip(), mode='eval').body)
-        except (SyntaxError, ValueError) as error:
+            return plain_value(ast.parse(text.strip(), mode='eval').body)
+        except (SyntaxError, TypeError, ValueError) as error:
             parser.error(f'{where}: {text} is no Python value ({error}). Lists, dict(key=...), '
                          'numbers and quoted strings can be given; mind the quotes of the shell.')
     try:
@@ -69,21 +71,6 @@ def _value(parser: argparse.ArgumentParser, where: str, text: str) -> Any:
     except (AssertionError, RecursionError, ValueError) as error:
         parser.error(f'{where}: {text} cannot be read ({error}). A list is [a,b], a tuple (a,b), '
                      "a dictionary dict(key='value').")
-
-
-def _literal(node: ast.expr) -> Any:
-    """The value of an expression that consists of literals and ``dict(...)`` alone."""
-    if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
-            raise ValueError('only dict(key=value, ...) can be called')
-        return {str(word.arg): _literal(word.value) for word in node.keywords if word.arg}
-    if isinstance(node, ast.Dict) and None not in node.keys:
-        return {_literal(key): _literal(value)
-                for key, value in zip(node.keys, node.values, strict=True) if key}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_literal(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
-    return ast.literal_eval(node)
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,5 @@
 """The error that users are meant to read, the end that they ask for, names and hints."""
+
 from __future__ import annotations
 
 import signal

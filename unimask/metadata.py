@@ -9,6 +9,7 @@ submodules:
 
 For classes of other libraries the same facts stand in one table here.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ The files in ``configs/_base_/datasets`` call them, and so may a config of one's
 out are plain dictionaries, as though they had been written down there. Nothing is imported here,
 so that a config is read in milliseconds.
 """
+
 from __future__ import annotations
 
 __all__ = ['crop_and_colour', 'detr_crop', 'jitter_and_crop', 'scale_and_crop', 'testing',

@@ -4,6 +4,7 @@ A config with ``default_scope = 'unimask'`` finds unimask's components by their 
 MMEngine's as well, and those of MMDetection and MMSegmentation by the prefixes ``mmdet.`` and
 ``mmseg.``.
 """
+
 from __future__ import annotations
 
 import inspect

@@ -50,7 +50,10 @@ def test_non_finite_loss_stops_before_the_weights_suffer(config: Config) -> None
     assert latest_checkpoint(work_dir).endswith('iter_4.pth')
 
 
-def test_non_finite_gradient_stops(config: Config) -> None:
+@pytest.mark.parametrize('clip', [True, False])
+def test_non_finite_gradient_stops(config: Config, clip: bool) -> None:
+    if not clip:
+        config.optim_wrapper.clip_grad = None
     runner = Runner.from_cfg(prepare_config(config))
     parse = runner.model.parse_losses
 
@@ -60,6 +63,7 @@ def test_non_finite_gradient_stops(config: Config) -> None:
     runner.model.parse_losses = infinite_slope
     with pytest.raises(NonFiniteLossError, match='gradient of iteration 1'):
         runner.train()
+    assert all(value.isfinite().all() for value in weights(runner).values())
 
 
 @pytest.mark.parametrize(('signum', 'where', 'at', 'saved'), [

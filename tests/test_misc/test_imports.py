@@ -43,7 +43,7 @@ def test_contract_catches_a_wrong_import(repo: Path, tmp_path: Path) -> None:
         (package / folder).mkdir(parents=True)
         (package / folder / '__init__.py').touch()
     (package / '__init__.py').touch()
-    for name in ('cli', 'registry', 'errors', 'metadata'):
+    for name in ('cli', 'registry', 'errors', 'literals', 'metadata'):
         (package / f'{name}.py').touch()
     (package / 'structures' / '__init__.py').write_text('import mmengine\n')
     (package / 'models' / '__init__.py').write_text('import unimask.datasets\n')

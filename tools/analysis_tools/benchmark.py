@@ -4,6 +4,7 @@
 Example:
     python tools/analysis_tools/benchmark.py train --peer mmdet --json train.json
 """
+
 from __future__ import annotations
 
 import argparse

@@ -4,6 +4,7 @@
 Example:
     python tools/analysis_tools/count.py configs/mask2former/r50_8xb2_coco-panoptic.py
 """
+
 from __future__ import annotations
 
 import argparse

@@ -7,6 +7,7 @@ idle machine.
 Example:
     python tools/analysis_tools/cpu_parts.py --size 512 --repeat 5
 """
+
 from __future__ import annotations
 
 import argparse

@@ -4,6 +4,7 @@
 Example:
     python tools/analysis_tools/profile_step.py train --size 512 --top 25
 """
+
 from __future__ import annotations
 
 import argparse

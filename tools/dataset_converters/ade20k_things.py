@@ -8,6 +8,7 @@ G = number of the instance). Written are ``ade20k_panoptic_{train,val}.json`` wi
 each, and ``ade20k_instance_{train,val}.json``. Stuff comes from the semantic labels, things from
 the instances, which win where both claim a pixel.
 """
+
 from __future__ import annotations
 
 import argparse

@@ -5,6 +5,7 @@
 The source has ``{train,val,test}/*.png`` and ``{train,val,test}annot/*.png`` with the values 0 to
 10 and 11 = unlabelled, which becomes 255.
 """
+
 from __future__ import annotations
 
 import argparse

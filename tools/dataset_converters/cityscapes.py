@@ -6,6 +6,7 @@ Below that folder there must be ``gtFine`` and ``leftImg8bit`` as downloaded. Wr
 ``gtFine/{train,val}/CITY/*_labelTrainIds.png``, ``gtFine/cityscapes_panoptic_{train,val}_trainId``
 (by cityscapesscripts) and ``annotations/instancesonly_filtered_gtFine_{train,val}.json``.
 """
+
 from __future__ import annotations
 
 import argparse

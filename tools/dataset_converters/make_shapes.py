@@ -4,6 +4,7 @@
 
 A second run with the same numbers finds the files and does nothing.
 """
+
 from __future__ import annotations
 
 import argparse

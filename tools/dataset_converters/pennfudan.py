@@ -5,6 +5,7 @@
 The source has ``PNGImages/NAME.png`` and ``PedMasks/NAME_mask.png``, whose values number the
 pedestrians. Of the photos in a fixed random order the last 50 are held out.
 """
+
 from __future__ import annotations
 
 import argparse

@@ -4,6 +4,7 @@ Makes the Shapes data, trains a small Mask2Former from random weights, evaluates
 mIoU on held-out scenes, and writes pictures (image, truth, prediction) and a summary. A run that
 was stopped goes on where it was; a finished one is only evaluated again.
 """
+
 from __future__ import annotations
 
 import argparse

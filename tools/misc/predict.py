@@ -1,4 +1,5 @@
 """Predict pictures: ``python tools/misc/predict.py PICTURES... [CONFIG] CHECKPOINT``."""
+
 from __future__ import annotations
 
 import argparse

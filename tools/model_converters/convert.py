@@ -6,6 +6,7 @@ Example:
 The source (detectron2, mmdet, huggingface, ...) is recognised by the names in the file. The
 result can be given to tools/test.py and to load_from of a config.
 """
+
 from __future__ import annotations
 
 import argparse

@@ -1,4 +1,5 @@
 """Using trained models."""
+
 from __future__ import annotations
 
 from unimask.apis.inferencer import Inferencer, Report

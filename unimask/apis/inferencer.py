@@ -6,6 +6,7 @@
     samples = inferencer(['a.jpg', 'b.png'], out_dir='out')
     samples[0].pred_panoptic_seg.sem_seg
 """
+
 from __future__ import annotations
 
 import sys

@@ -1,4 +1,5 @@
 """The folder that predictions are written to, one picture after the other."""
+
 from __future__ import annotations
 
 import json

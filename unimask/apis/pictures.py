@@ -2,6 +2,7 @@
 
 Shapes: h, w pixels, c channels.
 """
+
 from __future__ import annotations
 
 import glob

@@ -1,4 +1,5 @@
 """The test pipeline for pictures without annotation."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -2,6 +2,7 @@
 
 Shapes: (h, w) original size of the picture, D instances.
 """
+
 from __future__ import annotations
 
 import numpy as np

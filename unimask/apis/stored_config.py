@@ -10,16 +10,17 @@ text, and a checkpoint may come from a stranger, so three things are kept from i
 - every ``type`` must be a registered name. MMEngine's registries would also import any Python
   object by a dotted name, ``dict(type='os.system', command=...)``.
 """
+
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from unimask.errors import UserError
+from unimask.literals import plain_value
 from unimask.preflight.components import is_registered
 
 __all__ = ['parse_config', 'stored_config']
@@ -61,7 +62,7 @@ def parse_config(text: str) -> dict[str, Any]:
     """
     try:
         body = ast.parse(text).body
-        return {_name(statement): _value(statement.value) for statement in body}
+        return {_name(statement): plain_value(statement.value) for statement in body}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise UserError(f'{error or type(error).__name__}.') from error
 
@@ -71,27 +72,6 @@ def _name(statement: ast.stmt) -> str:
             and isinstance(statement.targets[0], ast.Name)):
         return statement.targets[0].id
     raise ValueError(f'line {statement.lineno} is no plain "name = value"')
-
-
-def _value(node: ast.expr) -> Any:
-    match node:
-        case ast.Constant():
-            return node.value
-        case ast.List() | ast.Tuple() | ast.Set():
-            kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
-            return kind(_value(item) for item in node.elts)
-        case ast.Dict() if None not in node.keys:
-            return {_value(key): _value(value)
-                    for key, value in zip(node.keys, node.values, strict=True)}
-        case ast.Call(func=ast.Name(id='dict'), args=[]) if all(k.arg for k in node.keywords):
-            return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant(value=int() | float())):
-            return -node.operand.value if isinstance(node.op, ast.USub) else node.operand.value
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id='inf')):
-            return -math.inf
-        case ast.Name(id='inf' | 'nan'):
-            return float(node.id)
-    raise ValueError(f'line {node.lineno} has "{ast.unparse(node)[:60]}", which is no plain value')
 
 
 def _chosen(config: Mapping[str, Any]) -> Config:

@@ -1,4 +1,5 @@
 """Checkpoint files: one door for reading, writing, finding and fetching them."""
+
 from __future__ import annotations
 
 from unimask.checkpoints.fetching import fetch

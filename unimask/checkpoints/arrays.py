@@ -3,6 +3,7 @@
 NumPy rebuilds an array by giving raw states to its own C code, which a made-up file can mislead.
 Here the parts of an array are taken as plain values, and the array is made of them with checks.
 """
+
 from __future__ import annotations
 
 import pickle

@@ -1,4 +1,5 @@
 """Files from the web, kept in torch hub's cache."""
+
 from __future__ import annotations
 
 import hashlib

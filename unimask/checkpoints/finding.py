@@ -1,4 +1,5 @@
 """Where a checkpoint is: the newest of a run, or what a path names."""
+
 from __future__ import annotations
 
 import os

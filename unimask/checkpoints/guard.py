@@ -4,6 +4,7 @@ Components of mmdet and mmseg load weights by themselves, through MMEngine's ``C
 whose readers run code from files that cannot be read without. :func:`guard_loading` puts this
 package's reader in the place of every one of them, so that no way of naming weights gets past it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,5 @@
 """Values without classes of their own, which a file can hold and give back without code."""
+
 from __future__ import annotations
 
 import logging

@@ -1,4 +1,5 @@
 """The one door for checkpoint files: read without running code, whoever wrote them."""
+
 from __future__ import annotations
 
 import pickle

@@ -1,4 +1,5 @@
 """Files that are complete or not there at all: written beside their place, synced, renamed."""
+
 from __future__ import annotations
 
 import itertools

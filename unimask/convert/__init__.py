@@ -1,4 +1,5 @@
 """Checkpoint conversion, and backbone weights from files, packages and URLs."""
+
 from __future__ import annotations
 
 from unimask.checkpoints.guard import guard_loading

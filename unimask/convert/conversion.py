@@ -1,4 +1,5 @@
 """Convert the state dicts of other libraries to unimask's names."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,4 +1,5 @@
 """ImageNet weights for the backbone: found, converted and loaded in one step."""
+
 from __future__ import annotations
 
 import importlib.metadata

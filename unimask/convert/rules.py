@@ -15,6 +15,7 @@ Names are written as templates:
 
 A target may use the fields of its source, numbers with an offset: ``layer{s-1}.{p*}``.
 """
+
 from __future__ import annotations
 
 import re

@@ -1,4 +1,5 @@
 """The classes that a config states, checked before anything is read."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """What datasets in COCO's JSON formats have in common."""
+
 from __future__ import annotations
 
 import os.path as osp

@@ -1,4 +1,5 @@
 """Reading annotation files in COCO's formats: every fault is named with file, entry and key."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,5 @@
 """Writing annotation files in COCO's formats, for converters."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,5 @@
 """Checks that the files of a dataset are there, before training starts."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """Instance datasets in COCO's format: polygons or run-length codes in one JSON file."""
+
 from __future__ import annotations
 
 from collections import defaultdict

@@ -1,4 +1,5 @@
 """A look at some label maps before training starts: do their values mean what the config says?"""
+
 from __future__ import annotations
 
 import random

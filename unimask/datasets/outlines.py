@@ -1,4 +1,5 @@
 """Outlines of instances as an annotation file states them, checked as they are read."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

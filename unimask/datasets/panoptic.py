@@ -1,4 +1,5 @@
 """Panoptic datasets: a JSON file with the segments, a PNG of segment ids per image."""
+
 from __future__ import annotations
 
 import os.path as osp

@@ -1,4 +1,5 @@
 """What data sets say of themselves, once each, in the log."""
+
 from __future__ import annotations
 
 import logging

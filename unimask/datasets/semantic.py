@@ -1,4 +1,5 @@
 """Semantic datasets: a PNG of class indices beside every image."""
+
 from __future__ import annotations
 
 import os.path as osp

@@ -1,4 +1,5 @@
 """The Shapes data set, which ``tools/dataset_converters/make_shapes.py`` draws on the machine."""
+
 from __future__ import annotations
 
 from unimask.datasets import sources

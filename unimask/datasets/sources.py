@@ -1,4 +1,5 @@
 """Where the data of the supported data sets come from, for the message that they are missing."""
+
 from __future__ import annotations
 
 __all__ = ['ADE20K', 'CAMVID', 'CITYSCAPES', 'COCO', 'MAPILLARY', 'PENNFUDAN', 'SHAPES']

@@ -1,4 +1,5 @@
 """The run: runner, loops, hooks, optimisers, precision."""
+
 from __future__ import annotations
 
 from unimask.engine import optim

@@ -4,6 +4,7 @@ With ``optim_wrapper.accumulative_counts=n`` the weights change every n iteratio
 between holds the gradients summed so far, those of every process, since they are added up among
 processes only at the update.
 """
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """Mixed precision that CPUs have too."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -4,6 +4,7 @@ The sampler numbers the indices it yields; the dataset seeds its random augmenta
 number. So the images of iteration n are the same with any number of worker processes, and a
 resumed run sees what the unbroken one would have seen.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
 """The training loop."""
+
 from __future__ import annotations
 
 from mmengine.dist import is_distributed

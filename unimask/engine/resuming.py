@@ -1,4 +1,5 @@
 """From which checkpoint a run goes on, and whether it can."""
+
 from __future__ import annotations
 
 import logging

@@ -1,4 +1,5 @@
 """State of all random number generators, as plain values that a checkpoint may hold."""
+
 from __future__ import annotations
 
 import random

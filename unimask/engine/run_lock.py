@@ -1,4 +1,5 @@
 """One training per work directory."""
+
 from __future__ import annotations
 
 import errno

@@ -1,4 +1,5 @@
 """The runner: MMEngine's, with exact resuming, atomic plain checkpoints and safe loading."""
+
 from __future__ import annotations
 
 import copy

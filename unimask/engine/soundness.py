@@ -1,4 +1,5 @@
 """Weights that are no numbers are found before they are written under a good name."""
+
 from __future__ import annotations
 
 import torch

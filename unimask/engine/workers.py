@@ -1,4 +1,5 @@
 """Processes that load data: they outlive a signal, not the run, and their death has a name."""
+
 from __future__ import annotations
 
 import ctypes

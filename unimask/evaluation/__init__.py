@@ -4,6 +4,7 @@ Every metric takes what it needs from a data sample at once and keeps a few numb
 codes) per image, so that only those travel between processes and the scores do not depend on how
 the images were dealt out.
 """
+
 from __future__ import annotations
 
 from unimask.evaluation.cityscapes_metric import CityscapesInstanceMetric

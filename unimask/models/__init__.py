@@ -1,4 +1,5 @@
 """Models: segmentors and what they are made of."""
+
 from __future__ import annotations
 
 from unimask.models import backbones, heads, losses, necks, post_processors, segmentors

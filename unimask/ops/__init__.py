@@ -1,4 +1,5 @@
 """Functions of tensors. torch, numpy and scipy only; no registry."""
+
 from __future__ import annotations
 
 from unimask.ops.assignment import assign

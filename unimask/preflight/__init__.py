@@ -1,4 +1,5 @@
 """What is looked at before a run: config, components, data, checkpoint against model."""
+
 from __future__ import annotations
 
 from unimask.preflight.config import load_config, prepare_config

@@ -1,4 +1,5 @@
 """Finds misspelt components and options in a config before anything is built."""
+
 from __future__ import annotations
 
 import inspect

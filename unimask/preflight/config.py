@@ -1,4 +1,5 @@
 """Configs: reading, changing from the command line, and fitting to data and machine."""
+
 from __future__ import annotations
 
 from pathlib import Path

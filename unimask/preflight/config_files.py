@@ -1,4 +1,5 @@
 """Config files: where this package's own are, safe YAML, and top-level keys that nothing reads."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
 """Are the data there? Asked before anything is built, and answered with the remedy."""
+
 from __future__ import annotations
 
 import os

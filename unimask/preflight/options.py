@@ -1,4 +1,5 @@
 """Changing a config from the command line."""
+
 from __future__ import annotations
 
 import inspect

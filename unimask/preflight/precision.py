@@ -1,4 +1,5 @@
 """Mixed precision where the machine has it."""
+
 from __future__ import annotations
 
 import logging

@@ -4,6 +4,7 @@
 MMEngine evaluates a file before it knows what the files that inherit from it will change; here such
 a change reaches those places. Nothing is guessed from old values: a setting names its places.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,5 @@
 """Does a checkpoint fit the model? Said in the user's words before anything is loaded."""
+
 from __future__ import annotations
 
 import logging

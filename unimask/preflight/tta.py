@@ -1,4 +1,5 @@
 """Test-time augmentation asked for on the command line."""
+
 from __future__ import annotations
 
 from mmengine.config import Config

@@ -1,4 +1,5 @@
 """From tensors to arrays."""
+
 from __future__ import annotations
 
 import numpy as np

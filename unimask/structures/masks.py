@@ -2,6 +2,7 @@
 
 Shapes: N masks, (H, W) pixels.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """Utilities that every part may use."""
+
 from __future__ import annotations
 
 from unimask.utils.setup import register_all_modules

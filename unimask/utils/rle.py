@@ -1,4 +1,5 @@
 """Run-length codes of masks."""
+
 from __future__ import annotations
 
 import numpy as np

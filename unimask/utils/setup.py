@@ -1,4 +1,5 @@
 """Registration of all components."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -1,4 +1,5 @@
 """Pictures of images, truths and predictions."""
+
 from __future__ import annotations
 
 from unimask.visualization.drawing import (

@@ -5,6 +5,7 @@ nothing but the picture and the map is as large as the picture.
 
 Shapes: h, w picture size, N segments or instances, K classes.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

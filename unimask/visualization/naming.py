@@ -1,4 +1,5 @@
 """Names of pictures that are written."""
+
 from __future__ import annotations
 
 import os

@@ -2,6 +2,7 @@
 
 Shapes: H, W size of the annotation, N segments or instances.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
 """Side-by-side pictures of image, truth and prediction."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
 """Do two sides compute the same?"""
+
 from __future__ import annotations
 
 import statistics

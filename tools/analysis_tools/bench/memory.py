@@ -1,4 +1,5 @@
 """Peak memory of a piece of work above what was held before it."""
+
 from __future__ import annotations
 
 import ctypes

@@ -1,4 +1,5 @@
 """Where the time of a step goes: exclusive wall time per named part."""
+
 from __future__ import annotations
 
 import time

@@ -1,4 +1,5 @@
 """The comparison as a table for people."""
+
 from __future__ import annotations
 
 MIB = 2**20

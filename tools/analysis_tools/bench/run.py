@@ -1,4 +1,5 @@
 """The whole comparison: build, check, time in turns, measure memory in separate processes."""
+
 from __future__ import annotations
 
 import gc

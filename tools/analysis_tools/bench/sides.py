@@ -3,6 +3,7 @@
 A side does the same three things in its library's own way: the class and mask logits, the
 training loss, and the panoptic result at the original size.
 """
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod

@@ -1,4 +1,5 @@
 """One training step and one inference, the same for every side."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,5 @@
 """Random weights with which a network behaves like a trained one, as far as cost is concerned."""
+
 from __future__ import annotations
 
 import torch

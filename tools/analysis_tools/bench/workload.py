@@ -2,6 +2,7 @@
 
 Shapes: B batch, S side of the square image, N segments per image.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -6,6 +6,7 @@ both are drawn from wide distributions that merely favour some values for each c
 
 Everything random comes from one ``numpy.random.Generator``, so a scene is a function of its seed.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

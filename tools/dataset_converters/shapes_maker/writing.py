@@ -9,6 +9,7 @@ Layout below the root, ``{split}`` being ``train`` or ``val``::
     annotations/instances_{split}.json      COCO instances (things), visible masks as RLE
     annotations/semantic_{split}/000001.png index of the class, 255 = void
 """
+
 from __future__ import annotations
 
 import json

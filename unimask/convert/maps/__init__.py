@@ -2,6 +2,7 @@
 
 A new source is a module with a :class:`~unimask.convert.rules.NameMap` and an entry here.
 """
+
 from __future__ import annotations
 
 from importlib import import_module

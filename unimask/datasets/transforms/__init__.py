@@ -1,4 +1,5 @@
 """Transforms of images and their labels."""
+
 from __future__ import annotations
 
 from mmdet.datasets.transforms import RandomFlip

@@ -1,4 +1,5 @@
 """Colour jitter."""
+
 from __future__ import annotations
 
 import cv2

@@ -1,4 +1,5 @@
 """Cropping and padding of images together with their labels."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,5 @@
 """From the results of a pipeline to the inputs of a model."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

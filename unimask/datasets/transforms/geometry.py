@@ -4,6 +4,7 @@ A sample (``results`` in mm pipelines) may have ``img`` (h, w, 3), ``gt_seg_map`
 segment-id map where ``segments_info`` is there and a map of class indices elsewhere, and
 ``gt_masks`` with mmdet's mask methods.
 """
+
 from __future__ import annotations
 
 import cv2

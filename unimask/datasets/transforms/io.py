@@ -1,4 +1,5 @@
 """Reading images and label maps."""
+
 from __future__ import annotations
 
 import io

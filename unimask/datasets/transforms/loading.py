@@ -1,4 +1,5 @@
 """Loading of images and annotations."""
+
 from __future__ import annotations
 
 import warnings

@@ -1,4 +1,5 @@
 """Resizing of images together with their labels."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
 """Hooks of the training and test loops."""
+
 from __future__ import annotations
 
 from unimask.engine.hooks.checkpoint import CheckpointHook

@@ -1,4 +1,5 @@
 """Periodic checkpoints, in an order in which a kill at any moment leaves a usable one."""
+
 from __future__ import annotations
 
 from collections import deque

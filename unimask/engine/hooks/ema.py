@@ -1,4 +1,5 @@
 """Averaged weights that survive an evaluation that is broken off."""
+
 from __future__ import annotations
 
 from mmengine import hooks

@@ -1,4 +1,5 @@
 """A non-finite loss ends the run with its reason instead of spoiling the weights in silence."""
+
 from __future__ import annotations
 
 import math

@@ -1,4 +1,5 @@
 """Signals end a training after the iteration in progress, with a checkpoint."""
+
 from __future__ import annotations
 
 import contextlib

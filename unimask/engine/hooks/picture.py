@@ -1,4 +1,5 @@
 """Side-by-side pictures of test images."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

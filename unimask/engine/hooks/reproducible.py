@@ -1,4 +1,5 @@
 """Random numbers of a resumed run, and of a run that is evaluated on its way."""
+
 from __future__ import annotations
 
 from mmengine.dist import get_rank

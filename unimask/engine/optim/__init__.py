@@ -1,4 +1,5 @@
 """Optimiser construction and schedules."""
+
 from __future__ import annotations
 
 from unimask.engine.optim.constructor import GroupedOptimWrapperConstructor

@@ -1,4 +1,5 @@
 """The published parameter groups, in as few groups as they need."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
 """Backbones that MMDetection and MMSegmentation lack; theirs have the prefixes mmdet., mmseg."""
+
 from __future__ import annotations
 
 from unimask.models.backbones.info import out_channels

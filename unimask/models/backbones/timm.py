@@ -1,4 +1,5 @@
 """Any hierarchical backbone of timm by its name."""
+
 from __future__ import annotations
 
 import difflib

@@ -1,4 +1,5 @@
 """Pixel decoders: backbone maps in, :class:`~unimask.structures.PixelFeatures` out."""
+
 from __future__ import annotations
 
 from unimask.models.necks.fpn import FPNPixelDecoder

@@ -2,6 +2,7 @@
 
 Shapes: K classes, (h, w) test image, (H, W) original image.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,5 @@
 """AdamW for weights of any memory layout."""
+
 from __future__ import annotations
 
 import torch

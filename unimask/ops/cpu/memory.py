@@ -1,4 +1,5 @@
 """Memory that training on a CPU frees in one step and needs again in the next."""
+
 from __future__ import annotations
 
 import ctypes

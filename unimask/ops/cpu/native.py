@@ -6,6 +6,7 @@ and :func:`supports` is False; callers then take their plain torch path, which c
 Shapes: B images, S value rows, H heads, D channels per head, Q queries, L levels, P points,
 M maps, R rows of logits, N targets.
 """
+
 from __future__ import annotations
 
 import ctypes

@@ -7,6 +7,7 @@ nor ninja are needed, and a build serves every version of both.
 Environment: ``UNIMASK_NATIVE=0`` switches the kernels off, ``CXX`` names the compiler,
 ``UNIMASK_CACHE`` (else ``XDG_CACHE_HOME``/unimask, else ~/.cache/unimask) is where builds are kept.
 """
+
 from __future__ import annotations
 
 import contextlib
