@@ -12,9 +12,10 @@ from tests.test_tools.conftest import CONFIG, SMALL
 ROOT = Path(__file__).parents[2]
 # The picture has 3 megapixels and a hundred instances: as bool masks they are 300 MB, as the
 # integers that a careless sum makes of them 2.4 GB. What is measured is about 320 MB, most of it
-# for bands of a fixed size.
+# for bands of a fixed size. `ru_maxrss` would not do: a child process starts with its parent's.
 PROGRAM = """
-import resource, sys
+import sys
+from pathlib import Path
 import numpy as np
 from unimask.apis import Inferencer
 from unimask.preflight import load_config
@@ -24,12 +25,14 @@ cfg = load_config(sys.argv[1], {options})
 cfg.test_dataloader.dataset.pipeline[1] = dict(type='mmdet.Resize', scale=(200, 150))
 cfg.model.taxonomy = dict(classes=['thing'])  # so that every query is an instance
 inferencer = Inferencer(cfg, device='cpu')
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-now = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 2**20
+def status(key):
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key))
+now = status('VmRSS:')
 picture = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
 report = inferencer.save([picture], sys.argv[2], min_score=0, progress=False)
 assert report.done == 1
-print(peak() - now)
+print(status('VmHWM:') - now)
 """
 
 

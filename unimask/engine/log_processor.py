@@ -6,6 +6,7 @@ import re
 import resource
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from mmengine.runner import LogProcessor as _LogProcessor
@@ -15,6 +16,7 @@ from unimask.registry import LOG_PROCESSORS
 
 __all__ = ['LogProcessor', 'peak_memory_mb']
 
+_STATUS = Path('/proc/self/status')
 _HIDDEN = re.compile(r'(^|\.)d\d+\.')  # terms of the predictions before the last one
 
 
@@ -22,6 +24,10 @@ def peak_memory_mb() -> int:
     """Most memory used so far in MB: allocated on the GPU, or of the process without one."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20)
+    if _STATUS.exists():  # getrusage would start a child process with its parent's peak
+        peak = re.search(r'VmHWM:\s*(\d+) kB', _STATUS.read_text())
+        if peak:
+            return round(int(peak[1]) / 2**10)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == 'darwin' else 2**10))
 

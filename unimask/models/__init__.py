@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from unimask.models import backbones, heads, losses, necks, post_processors, segmentors
+from unimask.models import (
+    backbones,
+    heads,
+    losses,
+    necks,
+    piloting,
+    post_processors,
+    segmentors,
+)
 
-__all__ = ['backbones', 'heads', 'losses', 'necks', 'post_processors', 'segmentors']
+__all__ = ['backbones', 'heads', 'losses', 'necks', 'piloting',
+           'post_processors', 'segmentors']

@@ -1,4 +1,4 @@
-"""Names of the published MaskFormer and Mask2Former checkpoints (detectron2)."""
+"""Names of the published MaskFormer, Mask2Former and MP-Former checkpoints (detectron2)."""
 
 from __future__ import annotations
 
@@ -95,6 +95,7 @@ MASK2FORMER_HEAD = (
     Rule(PREDICTOR + 'query_feat.weight', 'head.query_feat.weight'),
     Rule(PREDICTOR + 'static_query.weight', 'head.query_feat.weight'),  # its name before v2
     Rule(PREDICTOR + 'level_embed.weight', 'head.level_embed.weight'),
+    Rule(PREDICTOR + 'label_enc.weight', 'head.pilot.label_enc.weight'),  # MP-Former
 )
 
 DECODER_LAYER = PREDICTOR + 'transformer.decoder.layers.{l}.'

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from unimask.models.heads.mask2former import Mask2FormerHead
+from unimask.models.heads.mask_piloted import MaskPilotedHead
 from unimask.models.heads.maskformer import MaskFormerHead
 from unimask.models.heads.per_pixel import PerPixelHead
 from unimask.models.heads.query_head import QueryHead
 
-__all__ = ['Mask2FormerHead', 'MaskFormerHead', 'PerPixelHead', 'QueryHead']
+__all__ = ['Mask2FormerHead', 'MaskFormerHead', 'MaskPilotedHead', 'PerPixelHead', 'QueryHead']

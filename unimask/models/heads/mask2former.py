@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unimask.models.heads.query_head import QueryHead
-from unimask.models.layers import DecoderLayer, projection, sine_position
+from unimask.models.layers import DecoderLayer, DecoderQueries, projection, sine_position
 from unimask.registry import MODELS
 from unimask.structures import MaskPrediction, PixelFeatures, TargetBatch
 
@@ -32,17 +32,18 @@ class Mask2FormerHead(QueryHead):
         num_heads: Attention heads.
         ffn_channels: Hidden width of the feed-forward parts.
         dropout: Inside the decoder.
+        query_position: Whether queries have a learned position.
     """
 
     def __init__(self, *, num_classes: int, memory_channels: Sequence[int] = (256, 256, 256),
                  mask_channels: int = 256, num_queries: int = 100, num_layers: int = 9,
                  channels: int = 256, num_heads: int = 8, ffn_channels: int = 2048,
-                 dropout: float = 0.0) -> None:
+                 dropout: float = 0.0, query_position: bool = True) -> None:
         super().__init__(
             num_classes=num_classes, mask_channels=mask_channels, channels=channels)
         self.num_levels = len(memory_channels)
         self.query_feat = nn.Embedding(num_queries, channels)
-        self.query_embed = nn.Embedding(num_queries, channels)
+        self.query_embed = nn.Embedding(num_queries, channels) if query_position else None
         self.level_embed = nn.Embedding(self.num_levels, channels)
         self.input_proj = nn.ModuleList(projection(width, channels) for width in memory_channels)
         self.layers = nn.ModuleList(
@@ -56,16 +57,26 @@ class Mask2FormerHead(QueryHead):
 
         ``targets`` are not looked at.
         """
+        return self.decode(pixels, self.queries(len(pixels.mask_features)))
+
+    def queries(self, batch: int) -> DecoderQueries:
+        """The learned queries, for every image the same."""
+        position = None if self.query_embed is None else self.query_embed.weight
+        return DecoderQueries(self.query_feat.weight.expand(batch, -1, -1), position)
+
+    def decode(self, pixels: PixelFeatures, queries: DecoderQueries) -> MaskPrediction:
+        """All L predictions of any queries."""
         keys, values = self.embed_memory(pixels.memory)
         thumbnails = self.thumbnails(pixels)
-        query = self.query_feat.weight.expand(len(pixels.mask_features), -1, -1)
-        position = self.query_embed.weight
+        query = queries.content
         class_logits, embeddings = self.classify(query)
         predictions = [(class_logits, embeddings)]
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
-            visible = visible_cells(embeddings, thumbnails[level])
-            query = layer(query, position, key=keys[level], value=values[level], visible=visible)
+            query = layer(
+                query, queries.position, key=keys[level], value=values[level],
+                visible=visible_to(queries, index, embeddings, thumbnails[level]),
+                among=queries.among)
             class_logits, embeddings = self.classify(query)
             predictions.append((class_logits, embeddings))
         return MaskPrediction(*map(torch.stack, zip(*predictions, strict=True)),
@@ -115,3 +126,13 @@ def visible_cells(embeddings: Tensor, thumbnail: Tensor) -> Tensor:
     with torch.autocast(embeddings.device.type, enabled=False):
         visible = embeddings.float() @ thumbnail >= 0
     return (visible | ~visible.any(-1, keepdim=True))[:, None]
+
+
+def visible_to(queries: DecoderQueries, layer: int, embeddings: Tensor, thumbnail: Tensor
+               ) -> Tensor:
+    """Where all queries may look in a layer, (B, H or 1, T, h_l * w_l) bool: guided ones first."""
+    guided = queries.guide(layer) if queries.guide else None
+    if guided is None:
+        return visible_cells(embeddings, thumbnail)
+    own = visible_cells(embeddings[:, guided.shape[2]:], thumbnail)
+    return torch.cat([guided, own.expand(-1, guided.shape[1], -1, -1)], dim=2)

@@ -73,36 +73,41 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         xavier_matrices_(self)
 
-    def forward(self, query: Tensor, query_position: Tensor, *, key: Tensor, value: Tensor,
-                visible: Tensor | None = None) -> Tensor:
+    def forward(self, query: Tensor, query_position: Tensor | None, *, key: Tensor, value: Tensor,
+                visible: Tensor | None = None, among: Tensor | None = None) -> Tensor:
         """One layer.
 
         Args:
             query: (B, T, E) content.
-            query_position: Broadcastable to it, added where queries are compared.
+            query_position: Broadcastable to it, added where queries are compared; None for none.
             key: (B, S, E) memory with its position.
             value: (B, S, E) memory.
             visible: Bool (B, 1, T, S): where cross-attention may look; everywhere if None.
+            among: Bool (B, 1, T, T): which queries see which; all if None.
 
         Returns:
             (B, T, E).
         """
         if self.cross_first:
             query = self._cross(query, query_position, key, value, visible)
-            query = self._self(query, query_position)
+            query = self._self(query, query_position, among)
         else:
-            query = self._self(query, query_position)
+            query = self._self(query, query_position, among)
             query = self._cross(query, query_position, key, value, visible)
         return self.ffn_norm(query + self.dropout(self.ffn(query)))
 
-    def _cross(self, query: Tensor, position: Tensor, key: Tensor, value: Tensor,
+    def _cross(self, query: Tensor, position: Tensor | None, key: Tensor, value: Tensor,
                visible: Tensor | None) -> Tensor:
-        seen = self.cross_attn(query + position, key, value, visible)
+        seen = self.cross_attn(_placed(query, position), key, value, visible)
         return self.cross_norm(query + self.dropout(seen))
 
-    def _self(self, query: Tensor, position: Tensor) -> Tensor:
-        place = query + position
-        return self.self_norm(query + self.dropout(self.self_attn(place, place, query)))
+    def _self(self, query: Tensor, position: Tensor | None, among: Tensor | None) -> Tensor:
+        place = _placed(query, position)
+        return self.self_norm(query + self.dropout(self.self_attn(place, place, query, among)))
+
+
+def _placed(query: Tensor, position: Tensor | None) -> Tensor:
+    return query if position is None else query + position
 
 
 @torch.no_grad()
