@@ -25,7 +25,7 @@ from unimask.models.layers import position
 from unimask.models.losses import matcher as matcher_module
 from unimask.models.segmentors import universal
 from unimask.ops import deformable
-from unimask.registry import MODELS
+from unimask.registry import MODELS, TASK_UTILS
 from unimask.structures import DensePrediction, MaskPrediction, Matches, Piloted, TargetBatch
 
 CACHES = (position.sine_position, deformable._grid, deformable._mmcv_runs_on,
@@ -117,7 +117,7 @@ def test_the_tools_of_this_module_notice() -> None:
 
 @pytest.mark.parametrize('name', sorted(
     name for name in REGISTERED
-    if any(part in MODELS.get(name).__module__ for part in ('.necks.', '.heads.'))))
+    if any(part in MODELS.get(name).__module__ for part in ('.necks.', '.heads.', '.piloting.'))))
 def test_necks_and_heads(name: str) -> None:
     case = CASES[name]
     module = MODELS.build(dict(type=name, **case.config))
@@ -137,6 +137,14 @@ def test_mask_losses(name: str) -> None:
         total = loss(torch.randn(2, 3, 10), torch.zeros(2, 3, 10)).sum()
     assert total.device.type == 'cuda' and waits.found == []
     assert CASES[name].run is run_mask_loss
+
+
+@pytest.mark.parametrize('noise', ['PointNoise', 'ShiftNoise', 'ScaleNoise', 'PatchNoise'])
+def test_noises(noise: str) -> None:
+    made = TASK_UTILS.build(dict(type=noise))
+    with Waits() as waits:
+        assert made(torch.zeros(3, 2, 8, 12, dtype=torch.bool)).device.type == 'cuda'
+    assert waits.found == []
 
 
 @pytest.mark.parametrize('overlap', [False, True])
@@ -176,10 +184,13 @@ def test_targets_are_looked_at_without_waiting(overlap: bool) -> None:
     ('mask2former/r50_8xb2_ade20k-panoptic.py', 1),
     ('maskformer/r50_8xb2_ade20k.py', 1),
     ('maskformer/r50_64xb1_coco-panoptic.py', 1),
+    ('mp_former/r50_8xb2-50e_coco-instance.py', 1),
 ])
 def test_a_whole_step(config: str, waits_allowed: int, repo: Path, copies: list[int],
                       monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = Config.fromfile(str(repo / 'configs' / config))
+    if 'pilot' in cfg.model.head:
+        cfg.model.head.pilot.label_noise = 0.0  # it is drawn on the host and asked for there
     model = MODELS.build(dict(cfg.model, init_cfg=None)).train()
     monkeypatch.setattr(universal, 'make_target_batch',
                         lambda samples, *, size, taxonomy, device: batch(size))

@@ -66,6 +66,27 @@ def head(levels: int, **settings: object) -> Case:
     return Case(dict(common, **settings), lambda module: prediction_total(module(pixels())))
 
 
+def run_piloted(module: object) -> Tensor:
+    pixels = PixelFeatures(torch.randn(2, 16, 32, 48),
+                           tuple(torch.randn(2, 32, 4 * 2**i, 6 * 2**i) for i in range(3)))
+    found = module(pixels, targets(2, size=(128, 192)))
+    return prediction_total(found) + prediction_total(found.piloted.prediction)
+
+
+def run_pilot(module: object) -> Tensor:
+    made = module(targets(2, size=(64, 96)), [(4, 6), (8, 12)])
+    assert made.guide(0).shape == (2, 1, 3, 24) and made.content.shape[:2] == (2, 3)
+    return made.content.square().sum()
+
+
+def targets(images: int, *, size: tuple[int, int]) -> TargetBatch:
+    """Segments one to three, on the device that is the default."""
+    first = torch.arange(images).repeat_interleave(3)
+    place = torch.arange(3).repeat(images)
+    return TargetBatch(place, first, place, (3,) * images,
+                       torch.zeros((images, *size), dtype=torch.int16), None)
+
+
 def run_criterion(criterion: object) -> Tensor:
     targets = SegmentTargets.from_masks(torch.rand(2, 32, 32) > 0.5, [0, 2])
     made = MaskPrediction(
@@ -127,6 +148,10 @@ CASES = {
     'MSDeformAttnPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
     'Mask2FormerHead': head(3),
     'MaskFormerHead': head(1),
+    'MaskPilotedHead': Case(
+        dict(head(3).config, pilot=dict(
+            type='MaskPilot', label_noise=0.0, mask_noise=dict(type='PointNoise'))), run_piloted),
+    'MaskPilot': Case(dict(num_classes=3, channels=8, label_noise=0.0), run_pilot),
     'SemanticTTA': Case(dict(
         module=config(data_preprocessor=dict(
             type='ImagePreprocessor', mean=[9.0] * 3, std=[9.0] * 3, pad_size_divisor=32)),
@@ -169,6 +194,6 @@ def test_component(name: str) -> None:
 
 def test_every_cost_and_sampler_is_used_by_a_test() -> None:
     known = {'ClassCost', 'MaskBCECost', 'MaskFocalCost', 'DiceCost', 'HungarianMatcher',
-             'UncertainPointSampler'}
+             'UncertainPointSampler', 'PointNoise', 'ShiftNoise', 'ScaleNoise', 'PatchNoise'}
     ours = {n for n, c in TASK_UTILS.module_dict.items() if c.__module__.startswith('unimask.')}
     assert ours <= known
