@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from unimask.evaluation.cityscapes_metric import CityscapesInstanceMetric
 from unimask.evaluation.iou_metric import MeanIoUMetric
+from unimask.evaluation.layer_consistency import Consistency, LayerConsistency
 from unimask.evaluation.mask_ap_metric import MaskAPMetric
 from unimask.evaluation.mean_iou import class_areas, iou_scores
 from unimask.evaluation.panoptic_quality import SegmentMap, panoptic_quality, panoptic_statistics
 from unimask.evaluation.pq_metric import PQMetric
 
 __all__ = [
-    'CityscapesInstanceMetric', 'MaskAPMetric', 'MeanIoUMetric', 'PQMetric', 'SegmentMap',
-    'class_areas', 'iou_scores', 'panoptic_quality', 'panoptic_statistics',
+    'CityscapesInstanceMetric', 'Consistency', 'LayerConsistency', 'MaskAPMetric',
+    'MeanIoUMetric', 'PQMetric', 'SegmentMap', 'class_areas', 'iou_scores', 'panoptic_quality',
+    'panoptic_statistics',
 ]

@@ -90,6 +90,14 @@ class SegmentTargets:
             return replace(self, index_map=F.pad(self.index_map, border, value=len(self)))
         return replace(self, masks=F.pad(self.masks, border))
 
+    def at_size(self, size: tuple[int, int]) -> SegmentTargets:
+        """The segments of an image that was resized to ``size`` (nearest)."""
+        if self.size == tuple(size):
+            return self
+        if self.masks is None:
+            return replace(self, index_map=nearest(self.index_map, size))
+        return replace(self, masks=nearest(self.masks, size))
+
     def to(self, device: torch.device | str) -> SegmentTargets:
         """A copy on another device."""
         moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
