@@ -135,3 +135,15 @@ def test_uint8_maps() -> None:
     id_map = torch.tensor([[0, 3, 255]], dtype=torch.uint8)
     dense = SegmentTargets.from_id_map(id_map, [3, 255], [3, 255]).dense()
     assert torch.equal(dense, torch.stack([id_map == 3, id_map == 255]))
+
+
+def test_at_size_in_both_storages() -> None:
+    id_map = torch.tensor([[5, 5, 7, 7], [5, 5, 0, 0]])
+    mapped = SegmentTargets.from_id_map(id_map, [5, 7], [1, 2])
+    masked = SegmentTargets.from_masks(mapped.dense(), [1, 2])
+    wanted = torch.tensor([[[1, 0], [1, 0], [1, 0], [1, 0]], [[0, 1], [0, 1], [0, 0], [0, 0]]])
+    for targets in (mapped, masked):
+        resized = targets.at_size((4, 2))
+        assert resized.size == (4, 2) and torch.equal(resized.dense().long(), wanted)
+        assert (resized.masks is None) == (targets.masks is None)
+        assert targets.at_size((2, 4)) is targets
