@@ -12,7 +12,7 @@ LIBRARIES = {
     'structures': {'torch', 'numpy'},
     'ops': {'torch', 'numpy', 'scipy'},
 }
-LAZY = {'structures': set(), 'ops': {'mmcv'}}
+LAZY = {'structures': set(), 'ops': {'mmcv', 'torchvision'}}
 LONGEST_FUNCTION = 80
 
 

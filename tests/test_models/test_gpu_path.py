@@ -7,6 +7,7 @@ between host and device, and those are counted here: a training step waits once,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -59,7 +60,9 @@ class Waits(TorchDispatchMode):
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """New tensors are on a GPU that does not exist; results kept by size are not mixed up."""
     monkeypatch.setattr(nn.Module, 'to', lambda module, *args, **kwargs: module)
-    monkeypatch.setattr(deformable, '_mmcv_runs_on', lambda device: False)
+    for module in ('deformable', 'deformable_conv'):  # ops.deformable_conv is a function too
+        monkeypatch.setattr(sys.modules[f'unimask.ops.{module}'], '_mmcv_runs_on',
+                            lambda device: False)
     with kept_apart(), FakeTensorMode(), torch.device('cuda'):
         yield
 

@@ -146,6 +146,8 @@ CASES = {
     'FPNPixelDecoder': neck(),
     'TransformerEncoderPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
     'MSDeformAttnPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
+    'FaPNPixelDecoder': neck(),
+    'MSFaPNPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
     'Mask2FormerHead': head(3),
     'MaskFormerHead': head(1),
     'MaskPilotedHead': Case(

@@ -178,6 +178,27 @@ def conv_norm(x: np.ndarray, w: Weights, *, active: bool) -> np.ndarray:
     return relu(out) if active else out
 
 
+def aligned(finer: np.ndarray, coarse: np.ndarray, w: Weights, norm: Weights, *, groups: int
+            ) -> np.ndarray:
+    """Feature alignment of (C, h, w) maps: each tap of each group looks where it is told to."""
+    fused = group_norm(convolution(np.concatenate([finer, 2 * coarse]), part(w, 'fusion')), norm)
+    told = convolution(fused, part(w, 'sampling'))
+    channels, height, width = coarse.shape
+    offset = told[:groups * 18].reshape(groups, 3, 3, 2, height, width)
+    mask = sigmoid(told[groups * 18:]).reshape(groups, 3, 3, height, width)
+    out = np.zeros_like(coarse)
+    for row, column in np.ndindex(height, width):
+        seen = np.zeros((channels, 3, 3))
+        for c, i, j in np.ndindex(channels, 3, 3):
+            group = c * groups // channels
+            down, across = offset[group, i, j, :, row, column]
+            seen[c, i, j] = mask[group, i, j, row, column] * bilinear(
+                coarse[c], (column + j - 1 + across + 0.5) / width,
+                (row + i - 1 + down + 0.5) / height)
+        out[:, row, column] = np.einsum('ocij,cij->o', w['conv.weight'], seen) + w['conv.bias']
+    return relu(out) + finer
+
+
 def mlp(x: np.ndarray, w: Weights) -> np.ndarray:
     last = max(int(name.split('.')[1]) for name in w)
     for index in range(last):

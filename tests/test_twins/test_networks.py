@@ -150,6 +150,9 @@ def top_down(x: np.ndarray, maps: list[np.ndarray], weights: Weights, resize: Ca
         lateral = plain.conv_norm(maps[level], part(weights, f'lateral_convs.{level}'),
                                   active=False)
         x = lateral + plain.each(resize, x, lateral.shape[1:])
+        if align := part(weights, f'align.{level}'):
+            x = plain.aligned(lateral, x, align, part(weights, f'output_convs.{level}.gn'),
+                              groups=8)
         x = plain.conv_norm(x, part(weights, f'output_convs.{level}'), active=True)
     return x
 
@@ -239,6 +242,31 @@ def test_deformable_pixel_decoder(levels: int, kernels: str) -> None:
     assert module.mask_features.kernel_size == (1, 1)
     assert (tuple(module.memory_channels), module.mask_channels) == ((32,) * levels, 6)
     decoded(module, deformable_fpn(levels))
+
+
+def fapn(maps: list[np.ndarray], weights: Weights) -> tuple:
+    """The memory is the pyramid up to a level."""
+    levels = [plain.conv_norm(maps[-1], part(weights, 'output_convs.3'), active=True)]
+    for level in (2, 1, 0):
+        below = {name.replace(f'.{level}.', '.0.', 1): value for name, value in weights.items()
+                 if f's.{level}.' in name or name.startswith(f'align.{level}.')}
+        levels.append(top_down(levels[-1], maps[level:level + 1], below, plain.resize_nearest))
+    return plain.convolution(levels[-1], part(weights, 'mask_features')), levels[:2]
+
+
+def test_fapn_pixel_decoder(kernels: str) -> None:
+    module = shaken(build(dict(type='FaPNPixelDecoder', num_levels=2, **COMMON)), scale=0.1)
+    assert module.mask_features.kernel_size == (3, 3)
+    assert (tuple(module.memory_channels), module.mask_channels) == ((32, 32), 6)
+    decoded(module, fapn)
+
+
+def test_msfapn_pixel_decoder(kernels: str) -> None:
+    module = shaken(build(dict(
+        type='MSFaPNPixelDecoder', num_layers=2, num_heads=HEADS, num_levels=3,
+        num_points=2, ffn_channels=12, **COMMON)), scale=0.1)
+    assert module.mask_features.kernel_size == (1, 1)
+    decoded(module, deformable_fpn(3))
 
 
 # ----------------------------------------------------------------------------------------- starts

@@ -7,12 +7,28 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ['merge', 'norm_counters', 'unfold_order', 'window_indices']
+from unimask.convert.rules import ConversionError
+
+__all__ = ['merge', 'norm_counters', 'tied', 'unfold_order', 'window_indices']
 
 
 def merge(*tensors: Tensor) -> Tensor:
     """Stack projections (query, key, value) along the output axis, in the order given."""
     return torch.cat(tensors)
+
+
+def tied(first: Tensor, second: Tensor) -> Tensor:
+    """One tensor that the source holds twice.
+
+    Raises:
+        ConversionError: If the two differ.
+    """
+    if not first.is_meta and not torch.equal(first, second):
+        raise ConversionError(
+            'a norm of the feature alignment (align_i.offset.norm) is not that of the layer which '
+            'follows (layer_i.norm): the published models share it, so this file is damaged or '
+            'belongs to another model')
+    return first
 
 
 def unfold_order(tensor: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unimask.convert.maps.common import norm_counters, unfold_order, window_indices
+from unimask.convert.maps.common import norm_counters, tied, unfold_order, window_indices
 from unimask.convert.rules import Ignore, NameMap, Rule
 
 __all__ = ['DETECTRON2', 'SWIN_BLOCK', 'swin_rules']
@@ -81,6 +81,16 @@ PIXEL_DECODER = (
     Rule(PIXEL + 'mask_features.' + AFFINE, 'neck.mask_features.{p}'),
 )
 
+ALIGN = PIXEL + 'align_{i}.'
+FEATURE_ALIGNMENT = (  # FaPN and MSFaPN; the norm is shared with the convolution that follows
+    Rule(ALIGN + 'offset.weight', 'neck.align.{i-1}.fusion.weight'),
+    Rule(ALIGN + 'dcpack_L2.conv_offset_mask.' + AFFINE, 'neck.align.{i-1}.sampling.{p}'),
+    Rule(ALIGN + 'dcpack_L2.' + AFFINE, 'neck.align.{i-1}.conv.{p}'),
+    *(Rule((f'{PIXEL}layer_{i}.norm.{AFFINE}', f'{PIXEL}align_{i}.offset.norm.{AFFINE}'),
+           f'neck.output_convs.{i - 1}.gn.{{p}}', tied,
+           needs=f'{PIXEL}align_{i}.offset.weight') for i in (1, 2, 3)),
+)
+
 CROSS = PREDICTOR + 'transformer_cross_attention_layers.{l}'
 SELF = PREDICTOR + 'transformer_self_attention_layers.{l}'
 FFN = PREDICTOR + 'transformer_ffn_layers.{l}'
@@ -124,6 +134,6 @@ DETECTRON2 = NameMap(
     signature=('sem_seg_head.{p*}',),
     rules=(*RESNET, Rule('backbone.norm{i}.' + AFFINE, 'backbone.norm{i}.{p}'),
            *swin_rules('backbone.'), *MASK2FORMER_HEAD, *MASKFORMER_HEAD, *HEADS,
-           *PIXEL_DECODER),
+           *FEATURE_ALIGNMENT, *PIXEL_DECODER),
     supply=(norm_counters, window_indices),
 )

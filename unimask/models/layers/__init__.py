@@ -12,13 +12,14 @@ from unimask.models.layers.convolution import (
     top_down_step,
 )
 from unimask.models.layers.deformable_attention import DeformableAttention, DeformableEncoderLayer
+from unimask.models.layers.feature_alignment import FeatureAlignment, FeatureSelection
 from unimask.models.layers.linear import FeedForward, Linear
 from unimask.models.layers.position import sine_position
 from unimask.models.layers.queries import DecoderQueries
 
 __all__ = [
     'MLP', 'Attention', 'DecoderLayer', 'DecoderQueries', 'DeformableAttention',
-    'DeformableEncoderLayer', 'EncoderLayer', 'FeedForward', 'Linear', 'caffe2_xavier_',
-    'conv_norm', 'projection', 'published_conv', 'sine_position', 'top_down_step',
-    'xavier_matrices_',
+    'DeformableEncoderLayer', 'EncoderLayer', 'FeatureAlignment', 'FeatureSelection',
+    'FeedForward', 'Linear', 'caffe2_xavier_', 'conv_norm', 'projection', 'published_conv',
+    'sine_position', 'top_down_step', 'xavier_matrices_',
 ]

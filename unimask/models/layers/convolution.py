@@ -38,8 +38,9 @@ def caffe2_xavier_(conv: nn.Conv2d) -> None:
 
 
 def top_down_step(coarse: Tensor, finer: Tensor, *, lateral: Callable[[Tensor], Tensor],
-                  output: Callable[[Tensor], Tensor], mode: str) -> Tensor:
-    """One step of a feature pyramid (FPN, section 3).
+                  output: Callable[[Tensor], Tensor], mode: str,
+                  align: Callable[..., Tensor] | None = None) -> Tensor:
+    """One step of a feature pyramid (FPN, section 3), with or without feature alignment.
 
     Args:
         coarse: (B, C, h, w) result of the coarser level.
@@ -47,9 +48,15 @@ def top_down_step(coarse: Tensor, finer: Tensor, *, lateral: Callable[[Tensor], 
         lateral: Brings ``finer`` to C channels.
         output: Convolution of the sum.
         mode: Of the resizing of ``coarse``: ``nearest`` or ``bilinear`` (no aligned corners).
+        align: ``align(here, sum, norm=output.norm)``, a
+            :class:`~unimask.models.layers.feature_alignment.FeatureAlignment`: moves the sum to
+            fit the lateral map, which it adds once more, as published with SeMask.
 
     Returns:
         (B, C, h_i, w_i).
     """
     here = lateral(finer)
-    return output(here + F.interpolate(coarse, here.shape[-2:], mode=mode))
+    x = here + F.interpolate(coarse, here.shape[-2:], mode=mode)
+    if align is not None:
+        x = align(here, x, norm=output.norm)
+    return output(x)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from unimask.models.necks.fapn import FaPNPixelDecoder, MSFaPNPixelDecoder
 from unimask.models.necks.fpn import FPNPixelDecoder
 from unimask.models.necks.msdeformattn import MSDeformAttnPixelDecoder
 from unimask.models.necks.transformer_encoder import TransformerEncoderPixelDecoder
 
-__all__ = ['FPNPixelDecoder', 'MSDeformAttnPixelDecoder', 'TransformerEncoderPixelDecoder']
+__all__ = ['FPNPixelDecoder', 'FaPNPixelDecoder', 'MSDeformAttnPixelDecoder',
+           'MSFaPNPixelDecoder', 'TransformerEncoderPixelDecoder']

@@ -36,15 +36,22 @@ class FPNPixelDecoder(BaseModule):
         self.output_convs = nn.ModuleList(
             conv_norm(width, channels, 3, relu=True) for width in [channels] * len(finer))
         self.output_convs.append(conv_norm(coarsest, channels, 3, relu=True))
+        self.align = nn.ModuleList()  # one for each finer map in decoders that align
         self.mask_features = published_conv(channels, mask_channels, 3)
         self.memory_channels = (coarsest,)
         self.mask_channels = mask_channels
 
     def forward(self, features: Sequence[Tensor]) -> PixelFeatures:
         """Backbone maps, fine to coarse -> mask features at the finest map's size, memory."""
-        *finer, memory = features
-        x = self.output_convs[-1](memory)
+        return PixelFeatures(self.mask_features(self.pyramid(features)[-1]), (features[-1],))
+
+    def pyramid(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Backbone maps, fine to coarse -> maps (B, C, h_i, w_i) of the pyramid, coarse to fine."""
+        *finer, coarsest = features
+        levels = [self.output_convs[-1](coarsest)]
         for level in reversed(range(len(finer))):
-            x = top_down_step(x, finer[level], lateral=self.lateral_convs[level],
-                              output=self.output_convs[level], mode='nearest')
-        return PixelFeatures(self.mask_features(x), (memory,))
+            levels.append(top_down_step(
+                levels[-1], finer[level], lateral=self.lateral_convs[level],
+                output=self.output_convs[level], mode='nearest',
+                align=self.align[level] if self.align else None))
+        return levels

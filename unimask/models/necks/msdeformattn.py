@@ -70,6 +70,7 @@ class MSDeformAttnPixelDecoder(BaseModule):
             conv_norm(width, channels, 1, relu=False) for width in finer)
         self.output_convs = nn.ModuleList(
             conv_norm(channels, channels, 3, relu=True) for _ in finer)
+        self.align = nn.ModuleList()  # one for each finer map in decoders that align
         self.mask_features = published_conv(channels, mask_channels, 1)
         self.memory_channels = (channels,) * num_levels
         self.mask_channels = mask_channels
@@ -87,7 +88,8 @@ class MSDeformAttnPixelDecoder(BaseModule):
         x = memory[-1].contiguous(memory_format=torch.channels_last)
         for level in reversed(range(len(self.lateral_convs))):
             x = top_down_step(x, features[level], lateral=self.lateral_convs[level],
-                              output=self.output_convs[level], mode='bilinear')
+                              output=self.output_convs[level], mode='bilinear',
+                              align=self.align[level] if self.align else None)
         return PixelFeatures(self.mask_features(x), tuple(memory))
 
     def encode(self, maps: Sequence[Tensor]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Optional compiled CPU kernels: deformable attention, point sampling, matching statistics.
+"""Optional compiled CPU kernels: deformable attention and convolution, points, matching statistics.
 
 Where they cannot be had (see :mod:`native_build`), :func:`load` gives None after one warning line
 and :func:`supports` is False; callers then take their plain torch path, which computes the same.
@@ -19,9 +19,9 @@ from torch.autograd.function import once_differentiable
 from unimask.ops.cpu.native_build import load
 
 __all__ = [
-    'load', 'supports', 'ms_deform_attn', 'ms_deform_self_attn', 'sample_maps', 'sample_labels',
-    'uncertain_points', 'uniform_points', 'draw_uncertain_points', 'pair_statistics',
-    'row_statistics',
+    'load', 'supports', 'ms_deform_attn', 'ms_deform_self_attn', 'deform_conv', 'sample_maps',
+    'sample_labels', 'uncertain_points', 'uniform_points', 'draw_uncertain_points',
+    'pair_statistics', 'row_statistics',
 ]
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -197,6 +197,126 @@ def ms_deform_self_attn(value: Tensor, shapes: Sequence[tuple[int, int]], refere
     _check_shape('logits', logits, offsets.shape[:-1], '(B,S,H,L,P)')
     return _MSDeformSelfAttn.apply(
         value, shapes, reference.detach().contiguous(), offsets.contiguous(), logits.contiguous())
+
+
+# --------------------------------------------------------------------------- deformable convolution
+
+_BLOCK = 1024  # positions whose columns are held at once
+
+
+class _DeformConv(torch.autograd.Function):
+    """Columns are made a block at a time, in the backward pass again: all would be large."""
+
+    @staticmethod
+    def forward(ctx, x, offset, mask, weight):
+        value, rows = _rows(x), _rows(mask)
+        places = _tap_places(offset, weight.shape[2:])
+        matrix = _as_matrix(weight, mask)
+        ctx.sizes = (*x.shape[2:], rows.shape[2] // weight[0, 0].numel(), weight[0, 0].numel())
+        ctx.weight_shape = weight.shape
+        out = value.new_empty(*value.shape[:2], len(weight))
+        for image, block in _blocks(value):
+            columns = _columns(ctx.sizes, value[image], places[image, block], rows[image, block])
+            torch.mm(columns, matrix, out=out[image, block])
+        ctx.save_for_backward(value, places, rows, matrix)
+        return _maps(out, x.shape[2:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out):
+        value, places, rows, matrix = ctx.saved_tensors
+        height, width, groups, taps = ctx.sizes
+        grad_out = _rows(grad_out)
+        grad_value, grad_matrix = torch.zeros_like(value), torch.zeros_like(matrix)
+        grad_places, grad_rows = torch.empty_like(places), torch.empty_like(rows)
+        for image, block in _blocks(value):
+            grad, own = grad_out[image, block], (image, block)
+            columns = _columns(ctx.sizes, value[image], places[own], rows[own])
+            grad_matrix.addmm_(columns.T, grad)
+            torch.mm(grad, matrix.T, out=columns)
+            sizes = _integers(height, width, groups, value.shape[2] // groups, len(grad), taps)
+            _call('deform_columns_backward', sizes, columns, value[image], places[own],
+                  rows[own], grad_value[image], grad_places[own], grad_rows[own])
+        outputs, inputs, *kernel = ctx.weight_shape
+        grad_weight = grad_matrix.view(groups, taps, inputs // groups, outputs)
+        return (*(_maps(each, (height, width)) for each in (grad_value, grad_places, grad_rows)),
+                grad_weight.permute(3, 0, 2, 1).reshape(outputs, inputs, *kernel))
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(B,C,h,w) -> (B,h*w,C), contiguous."""
+    return maps.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
+
+
+def _maps(rows: Tensor, size: Sequence[int]) -> Tensor:
+    """(B,h*w,C) -> (B,C,h,w), channels last in memory."""
+    return rows.unflatten(1, tuple(size)).permute(0, 3, 1, 2)
+
+
+def _tap_places(offset: Tensor, kernel: Sequence[int]) -> Tensor:
+    """Where each tap looks, (B,h*w,2GT) in pixels as y,x."""
+    height, width = offset.shape[2:]
+    y, x = (torch.arange(float(side)) - side // 2 for side in kernel)
+    taps = torch.stack(torch.meshgrid(y, x, indexing='ij'), -1).view(-1, 2)
+    y, x = torch.arange(float(height)), torch.arange(float(width))
+    cells = torch.stack(torch.meshgrid(y, x, indexing='ij'), -1).view(-1, 1, 1, 2)
+    offset = _rows(offset)
+    return (offset.unflatten(2, (-1, len(taps), 2)) + (cells + taps)).view_as(offset)
+
+
+def _as_matrix(weight: Tensor, mask: Tensor) -> Tensor:
+    """Weight (O,C,kh,kw) in the order of the columns, (G*T*D,O)."""
+    taps = weight.flatten(2).shape[2]
+    ordered = weight.flatten(2).unflatten(1, (mask.shape[1] // taps, -1)).permute(1, 3, 2, 0)
+    return ordered.flatten(0, 2).contiguous()
+
+
+def _blocks(value: Tensor) -> list[tuple[int, slice]]:
+    """Pieces of every image's positions."""
+    return [(image, slice(start, start + _BLOCK))
+            for image in range(len(value)) for start in range(0, value.shape[1], _BLOCK)]
+
+
+def _columns(sizes: Sequence[int], value: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+    """(positions,G*T*D) of a block of one image."""
+    height, width, groups, taps = sizes
+    channels = value.shape[1] // groups
+    out = value.new_empty(len(mask), groups * taps * channels)
+    _call('deform_columns_forward',
+          _integers(height, width, groups, channels, len(mask), taps), value, places, mask, out)
+    return out
+
+
+def deform_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """Modulated deformable convolution (Zhu et al. 2019, eq. 1) with stride 1 that keeps the size.
+
+    Differentiable once. Samples are bilinear, zeros outside.
+
+    Args:
+        x: (B,C,h,w).
+        offset: (B,2GT,h,w) in pixels, channel g*2T + 2t + (0 for y, 1 for x), T taps row by row.
+        mask: (B,GT,h,w), channel g*T + t.
+        weight: (O,C,kh,kw), odd sides, kh*kw = T; G divides C.
+
+    Returns:
+        (B,O,h,w) float32.
+
+    Raises:
+        TypeError, ValueError: see :func:`ms_deform_attn`.
+    """
+    x, offset = _float32('x', x), _float32('offset', offset)
+    mask, weight = _float32('mask', mask), _float32('weight', weight)
+    _check_shape('x', x, (None,) * 4, '(B,C,h,w)')
+    batch, channels, *size = x.shape
+    _check_shape('weight', weight, (None, channels, None, None), '(O,C,kh,kw)')
+    taps = weight.shape[2] * weight.shape[3]
+    groups = mask.shape[1] // taps
+    if not groups or channels % groups or taps % 2 == 0:
+        raise ValueError(f'{mask.shape[1]} channels of mask fit no groups of {channels} channels '
+                         f'and a kernel of {taps} taps')
+    _check_shape('mask', mask, (batch, groups * taps, *size), '(B,GT,h,w)')
+    _check_shape('offset', offset, (batch, 2 * groups * taps, *size), '(B,2GT,h,w)')
+    return _DeformConv.apply(x, offset, mask, weight)
 
 
 # ------------------------------------------------------------------------------------------- points

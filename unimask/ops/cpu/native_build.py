@@ -168,6 +168,8 @@ def _open(path: Path) -> ctypes.CDLL:
     signatures = {
         'unimask_ms_deform_attn_forward': [pointer] * 6 + [integer],
         'unimask_ms_deform_attn_backward': [pointer] * 9 + [integer],
+        'unimask_deform_columns_forward': [pointer] * 5 + [integer],
+        'unimask_deform_columns_backward': [pointer] * 8 + [integer],
         'unimask_sampling_forward': [pointer] * 7 + [integer],
         'unimask_sampling_backward': [pointer] * 5 + [integer],
         'unimask_sample_maps_forward': [pointer] * 4 + [integer],

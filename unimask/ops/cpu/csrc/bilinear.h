@@ -34,11 +34,10 @@ inline __attribute__((always_inline)) void load_points(
   *u = load(first), *v = load(second);
 }
 
-// u and v are in units of the map's width and height. Any value is safe: points that touch no
+// x and y are in pixels, 0 at the centre of the first. Any value is safe: points that touch no
 // pixel, infinities and NaN get four absent corners.
-inline __attribute__((always_inline)) Corners locate(
-    vfloat u, vfloat v, vfloat width, vfloat height, vint row_length, vint start) {
-  const vfloat x = u * width - 0.5f, y = v * height - 0.5f;
+inline __attribute__((always_inline)) Corners locate_pixel(
+    vfloat x, vfloat y, vfloat width, vfloat height, vint row_length, vint start) {
   const vint inside = (x > -1.0f) & (x < width) & (y > -1.0f) & (y < height);
   const vfloat safe_x = select(inside, x, vfloat{}), safe_y = select(inside, y, vfloat{});
   const vint left = floor_to_int(safe_x), top = floor_to_int(safe_y);
@@ -53,6 +52,12 @@ inline __attribute__((always_inline)) Corners locate(
   c.fx = safe_x - to_float(left);
   c.fy = safe_y - to_float(top);
   return c;
+}
+
+// The same for u and v in units of the map's width and height.
+inline __attribute__((always_inline)) Corners locate(
+    vfloat u, vfloat v, vfloat width, vfloat height, vint row_length, vint start) {
+  return locate_pixel(u * width - 0.5f, v * height - 0.5f, width, height, row_length, start);
 }
 
 }  // namespace unimask
