@@ -45,7 +45,7 @@ def outcome(function: Callable, given: dict[str, Tensor]) -> list[Tensor]:
     """Values, and gradients of everything."""
     rest = {name: given[name] for name in ('weight', 'bias')}
     out = function(given['x'], given['offset'], given['mask'], **rest)
-    direction = torch.cos(torch.arange(float(out.numel()))).view_as(out)
+    direction = torch.arange(float(out.numel())).cos().add(1.5).view_as(out)
     return [out, *torch.autograd.grad(out, tuple(given.values()), direction)]
 
 
