@@ -7,8 +7,8 @@ so that a config is read in milliseconds.
 
 from __future__ import annotations
 
-__all__ = ['crop_and_colour', 'detr_crop', 'jitter_and_crop', 'scale_and_crop', 'testing',
-           'training']
+__all__ = ['choose_scale_and_crop', 'crop_and_colour', 'detr_crop', 'jitter_and_crop',
+           'scale_and_crop', 'testing', 'training']
 
 Step = dict
 DETR_EDGES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
@@ -56,14 +56,31 @@ def scale_and_crop(short_edge: int, crop_size: tuple[int, int], *, pad: bool = T
     return [resize, *crop_and_colour(crop_size, pad=pad)]
 
 
-def crop_and_colour(crop_size: tuple[int, int], *, pad: bool = True) -> list[Step]:
+def choose_scale_and_crop(short_edge: int, crop_size: tuple[int, int], *, max_area: float = 1.0
+                          ) -> list[Step]:
+    """One of six scales of 0.5 to 1.75, a crop, colours and mirroring (SeMask-FPN).
+
+    Args:
+        short_edge: Length of the shorter edge at scale 1, in pixels.
+        crop_size: Height and width of the crop in pixels.
+        max_area: Largest share of the crop that one class may cover, see ``RandomCrop``.
+    """
+    edges = [step * short_edge // 4 for step in range(2, 8)]
+    resize = dict(type='ResizeShortestEdge', short_edge=edges, max_long=4 * edges[-1])
+    return [resize, *crop_and_colour(crop_size, max_area=max_area)]
+
+
+def crop_and_colour(crop_size: tuple[int, int], *, pad: bool = True, max_area: float = 1.0
+                    ) -> list[Step]:
     """A crop, colours and mirroring: what follows a resize of one's own.
 
     Args:
         crop_size: Height and width of the crop in pixels.
         pad: Pad smaller pictures to the size of the crop.
+        max_area: Largest share of the crop that one class may cover, see ``RandomCrop``.
     """
-    steps = [dict(type='RandomCrop', size=crop_size),
+    crop = dict(type='RandomCrop', size=crop_size)
+    steps = [crop | dict(max_area=max_area) if max_area < 1 else crop,
              dict(type='ColorAugSSD'),
              dict(type='mmdet.RandomFlip', prob=0.5)]
     return [*steps, dict(type='PadToSize', size=crop_size)] if pad else steps

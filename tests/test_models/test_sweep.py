@@ -19,6 +19,7 @@ from unimask.models.post_processors import MaskReadout
 from unimask.ops.resize import ResizePlan
 from unimask.registry import MODELS, TASK_UTILS
 from unimask.structures import (
+    BackboneFeatures,
     DensePrediction,
     MaskPrediction,
     PixelFeatures,
@@ -41,6 +42,20 @@ class Case:
 
 def maps() -> list[Tensor]:
     return [torch.randn(2, width, 64 // 2**i, 96 // 2**i) for i, width in enumerate(CHANNELS)]
+
+
+def encoder(**settings: object) -> Case:
+    return Case(dict(num_classes=3, windows=(4, 4, None, None), **settings),
+                lambda module: features_total(module(torch.randn(1, 3, 64, 96))))
+
+
+def features_total(features: BackboneFeatures) -> Tensor:
+    return sum(each.square().sum() for each in (*features.maps, *features.semantic))
+
+
+def run_prior(head: object) -> Tensor:
+    scores = [torch.randn(2, 3, 16 // 2**i, 24 // 2**i, requires_grad=True) for i in range(4)]
+    return head(BackboneFeatures((), tuple(scores))).logits.square().sum()
 
 
 def pixels_total(pixels: PixelFeatures) -> Tensor:
@@ -143,7 +158,12 @@ CASES = {
     'TimmBackbone': Case(
         dict(model_name='resnet10t'),
         lambda module: sum(each.sum() for each in module(torch.randn(2, 3, 64, 64)))),
+    'SeMaskEncoder': encoder(encoder=dict(type='TimmBackbone', model_name='resnet10t')),
+    'SeMaskSwin': encoder(size='tiny'),
+    'SeMaskMiT': encoder(size='b0'),
     'FPNPixelDecoder': neck(),
+    'SemanticFPNPixelDecoder': Case(
+        dict(in_channels=CHANNELS, channels=16), lambda module: pixels_total(module(maps()))),
     'TransformerEncoderPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
     'MSDeformAttnPixelDecoder': neck(num_layers=1, num_heads=2, ffn_channels=16),
     'FaPNPixelDecoder': neck(),
@@ -161,6 +181,7 @@ CASES = {
     'PerPixelHead': Case(
         dict(num_classes=3, mask_channels=16, dropout=0.1),
         lambda module: module(PixelFeatures(torch.randn(2, 16, 8, 8))).logits.square().sum()),
+    'SemanticPriorHead': Case(dict(num_classes=3), run_prior),
     'PixelCriterion': Case(dict(hardest=200), run_dense_criterion),
     'ImagePreprocessor': Case(
         dict(mean=[10.0] * 3, std=[10.0] * 3, pad_size_divisor=8), preprocess),

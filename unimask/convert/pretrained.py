@@ -167,7 +167,10 @@ def load_backbone(backbone: nn.Module, weights: dict[str, Tensor], origin: str) 
             than its ``fresh_parameters`` (see :mod:`unimask.metadata`).
     """
     _check_shapes(backbone, weights, origin)
-    missing, unexpected = backbone.load_state_dict(weights, strict=False)
+    try:
+        missing, unexpected = backbone.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # shapes under names that the backbone itself renames
+        raise UserError(f'{origin} does not fit {type(backbone).__name__}: {error}') from error
     parameters = dict(backbone.named_parameters())
     may_lack = named_by(backbone, 'fresh_parameters')
     lost = [name for name in missing if name in parameters and not is_under(name, may_lack)]

@@ -1,11 +1,13 @@
-"""Names of the published MaskFormer, Mask2Former and MP-Former checkpoints (detectron2)."""
+"""Names of the published checkpoints of detectron2: MaskFormer to MP-Former, SeMask."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from unimask.convert.maps.common import norm_counters, tied, unfold_order, window_indices
 from unimask.convert.rules import Ignore, NameMap, Rule
 
-__all__ = ['DETECTRON2', 'SWIN_BLOCK', 'swin_rules']
+__all__ = ['DETECTRON2', 'SEMASK_SWIN', 'SWIN_BLOCK', 'swin_rules']
 
 NORM = '{p:weight|bias|running_mean|running_var|num_batches_tracked}'
 AFFINE = '{p:weight|bias}'
@@ -40,18 +42,34 @@ SWIN_BLOCK = (
 )
 
 
-def swin_rules(prefix: str) -> tuple[Rule | Ignore, ...]:
-    """Rules from the Swin authors' names, under a prefix, to ``mmdet.SwinTransformer``."""
-    block, target = prefix + 'layers.{i}.blocks.{j}.', 'backbone.stages.{i}.blocks.{j}.'
-    merging, merged = prefix + 'layers.{i}.downsample.', 'backbone.stages.{i}.downsample.'
+def swin_rules(prefix: str, swin: str = 'backbone.') -> tuple[Rule | Ignore, ...]:
+    """Rules from the Swin authors' names, under a prefix, to ``mmdet.SwinTransformer``, ``swin``.
+    """
+    block, target = prefix + 'layers.{i}.blocks.{j}.', swin + 'stages.{i}.blocks.{j}.'
+    merging, merged = prefix + 'layers.{i}.downsample.', swin + 'stages.{i}.downsample.'
     return (
-        Rule(prefix + 'patch_embed.proj.' + AFFINE, 'backbone.patch_embed.projection.{p}'),
-        Rule(prefix + 'patch_embed.norm.' + AFFINE, 'backbone.patch_embed.norm.{p}'),
+        Rule(prefix + 'patch_embed.proj.' + AFFINE, swin + 'patch_embed.projection.{p}'),
+        Rule(prefix + 'patch_embed.norm.' + AFFINE, swin + 'patch_embed.norm.{p}'),
         *(Rule(block + source, target + name) for source, name in SWIN_BLOCK),
         Rule(merging + 'reduction.weight', merged + 'reduction.weight', unfold_order),
         Rule(merging + 'norm.' + AFFINE, merged + 'norm.{p}', unfold_order),
         Ignore(block + 'attn.relative_position_index', 'recomputed from the window size'),
     )
+
+
+# SeMask's Swin: the encoder one level further down, the semantic layers beside it.
+SEMANTIC = 'backbone.layers.{i}.semantic_layer.'
+SEMANTIC_BLOCK = SEMANTIC + 'class_injection.{n}.'
+SEMASK_SWIN = tuple(replace(rule, needs=SEMANTIC + '{p*}') for rule in (
+    *swin_rules('backbone.', 'backbone.encoder.'),
+    Rule('backbone.norm{i}.' + AFFINE, 'backbone.encoder.norm{i}.{p}'),
+    Rule(SEMANTIC + 'norm1.' + AFFINE, 'backbone.semantic_layers.{i}.norm.{p}'),
+    *(Rule(f'{SEMANTIC_BLOCK}{official}.{AFFINE}',
+           f'backbone.semantic_layers.{{i}}.blocks.{{n}}.{name}.{{p}}')
+      for official, name in (('mlp_cls_q', 'query'), ('mlp_cls_k', 'key'), ('mlp_v', 'value'),
+                             ('mlp_res', 'output'))),
+    Rule(SEMANTIC_BLOCK + 'gamma', 'backbone.semantic_layers.{i}.blocks.{n}.gamma'),
+))
 
 
 def attention(source: str, target: str) -> tuple[Rule, Rule]:
@@ -132,7 +150,7 @@ HEADS = (
 DETECTRON2 = NameMap(
     name='detectron2',
     signature=('sem_seg_head.{p*}',),
-    rules=(*RESNET, Rule('backbone.norm{i}.' + AFFINE, 'backbone.norm{i}.{p}'),
+    rules=(*SEMASK_SWIN, *RESNET, Rule('backbone.norm{i}.' + AFFINE, 'backbone.norm{i}.{p}'),
            *swin_rules('backbone.'), *MASK2FORMER_HEAD, *MASKFORMER_HEAD, *HEADS,
            *FEATURE_ALIGNMENT, *PIXEL_DECODER),
     supply=(norm_counters, window_indices),

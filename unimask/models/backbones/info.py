@@ -14,13 +14,14 @@ def out_channels(backbone: nn.Module) -> tuple[int, ...] | None:
     stated = getattr(backbone, 'out_channels', None)
     if isinstance(stated, list | tuple):
         return tuple(stated)
-    stages = _stages(backbone)
+    stages = stage_widths(backbone)
     if stages is None:
         return None
     return tuple(stages[index] for index in backbone.out_indices)
 
 
-def _stages(backbone: nn.Module) -> list[int] | None:
+def stage_widths(backbone: nn.Module) -> list[int] | None:
+    """Channels at the end of every stage, returned or not; None for an unknown backbone."""
     if hasattr(backbone, 'num_features') and hasattr(backbone, 'stages'):  # Swin
         return list(backbone.num_features)
     if hasattr(backbone, 'res_layers'):  # ResNet

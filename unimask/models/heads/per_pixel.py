@@ -21,6 +21,7 @@ class PerPixelHead(BaseModule):
         num_classes: K; the segmentor fills it in from its taxonomy.
         mask_channels: C; filled in from the pixel decoder.
         dropout: Of whole channels, before the convolution.
+        init_cfg: As in MMEngine, instead of the published initialisation of MaskFormer.
 
     Attributes:
         tasks: What can be read out of its predictions.
@@ -31,8 +32,8 @@ class PerPixelHead(BaseModule):
     class_parameters: tuple[str, ...] = ('classifier',)
 
     def __init__(self, *, num_classes: int, mask_channels: int = 256,
-                 dropout: float = 0.0) -> None:
-        super().__init__()
+                 dropout: float = 0.0, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = published_conv(mask_channels, num_classes, 1)
 

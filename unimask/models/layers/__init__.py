@@ -16,10 +16,11 @@ from unimask.models.layers.feature_alignment import FeatureAlignment, FeatureSel
 from unimask.models.layers.linear import FeedForward, Linear
 from unimask.models.layers.position import sine_position
 from unimask.models.layers.queries import DecoderQueries
+from unimask.models.layers.semantic import SemanticAttention, SemanticLayer
 
 __all__ = [
     'MLP', 'Attention', 'DecoderLayer', 'DecoderQueries', 'DeformableAttention',
     'DeformableEncoderLayer', 'EncoderLayer', 'FeatureAlignment', 'FeatureSelection',
-    'FeedForward', 'Linear', 'caffe2_xavier_', 'conv_norm', 'projection', 'published_conv',
-    'sine_position', 'top_down_step', 'xavier_matrices_',
+    'FeedForward', 'Linear', 'SemanticAttention', 'SemanticLayer', 'caffe2_xavier_', 'conv_norm',
+    'projection', 'published_conv', 'sine_position', 'top_down_step', 'xavier_matrices_',
 ]

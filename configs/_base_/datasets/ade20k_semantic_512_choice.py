@@ -1,0 +1,7 @@
+# ADE20K scene parsing as SeMask-FPN is trained on it. Layout: as in the base.
+_base_ = './ade20k_semantic_512.py'
+from unimask.pipelines import choose_scale_and_crop, training
+
+crop_size = (512, 512)
+train_pipeline = training('LoadSemanticMap', choose_scale_and_crop(512, crop_size))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,0 +1,8 @@
+# ADE20K scene parsing with crops of 640, as SeMask-FPN is trained on it (with Swin-L). Layout: as
+# in the base.
+_base_ = './ade20k_semantic_640.py'
+from unimask.pipelines import choose_scale_and_crop, training
+
+crop_size = (640, 640)
+train_pipeline = training('LoadSemanticMap', choose_scale_and_crop(640, crop_size))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
