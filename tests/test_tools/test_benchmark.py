@@ -132,6 +132,18 @@ def test_whole_benchmark(tmp_path: Path) -> None:
     assert 'outputs agree: True' in result.stdout
 
 
+def test_mp_former_beside_mask2former() -> None:
+    """The same weights give the same predictions; the losses differ by the piloted part."""
+    run = load('run')
+    settings = run.Settings(mode='train', method='mp_former', peer='mask2former', device='cpu',
+                            size=64, batch=1, objects=4, amp='off', repeat=1)
+    ours, peer = run.build_pair(settings)
+    assert load('agreement').compare_outputs(ours, peer).worst_difference == 0
+    with torch.no_grad():
+        assert ours.loss() > 1.2 * peer.loss()
+        assert float(ours.compared_loss()) == pytest.approx(float(peer.loss()), rel=0.1)
+
+
 def test_count(repo: Path) -> None:
     config = repo / 'configs/mask2former/r50_8xb2_coco-panoptic.py'
     result = call('count.py', str(config), '--shape', '64', '64')

@@ -1,8 +1,11 @@
 #!/usr/bin/env python
 """Time and memory of Mask2Former R50 here and in another library, with the same weights.
 
-Example:
+Examples:
     python tools/analysis_tools/benchmark.py train --peer mmdet --json train.json
+    # what mask piloting costs: MP-Former beside Mask2Former, both of this library
+    python tools/analysis_tools/benchmark.py train --method mp_former --peer mask2former \\
+        --objects 20
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ def parse_arguments() -> tuple[Settings, Path | None]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('mode', choices=('train', 'infer'))
-    parser.add_argument('--peer', choices=('mmdet', 'huggingface'), default='mmdet')
+    parser.add_argument('--method', choices=('mask2former', 'mp_former'), default='mask2former',
+                        help='what is measured of this library')
+    parser.add_argument('--peer', choices=('mmdet', 'huggingface', 'mask2former'),
+                        default='mmdet', help='beside what: their Mask2Former, or ours')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--size', type=int, default=512,
                         help='side of the square images in pixels, a multiple of 32')

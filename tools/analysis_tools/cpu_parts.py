@@ -42,7 +42,7 @@ def measure(part: str, settings: Settings) -> tuple[float, float]:
     warnings.filterwarnings('ignore')
     from unimask.ops.cpu.memory import keep_freed_memory
     with PARTS[part]():
-        side = build_side('unimask', settings)
+        side = build_side('mask2former', settings)
         randomise(side.model, 0)
         side.finish()
         step = STEPS['train'](side, settings.amp)
@@ -69,8 +69,8 @@ def main() -> None:
     """Print a row a part."""
     arguments = parse_arguments()
     settings = Settings(
-        mode='train', peer='', device='cpu', size=arguments.size, batch=arguments.batch,
-        objects=arguments.objects, amp='off', repeat=arguments.repeat)
+        mode='train', method='mask2former', peer='', device='cpu', size=arguments.size,
+        batch=arguments.batch, objects=arguments.objects, amp='off', repeat=arguments.repeat)
     print(f'{"without":<28}{"ms per step":>12}{"MiB":>8}', flush=True)
     context = multiprocessing.get_context('spawn')
     for part in arguments.parts:

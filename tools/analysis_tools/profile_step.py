@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from bench.run import Settings, build_side
+from bench.sides import SIDES
 from bench.steps import DTYPES, STEPS, time_of_parts
 from bench.weights import randomise
 
@@ -22,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('mode', choices=tuple(STEPS))
-    parser.add_argument('--side', choices=('unimask', 'mmdet', 'huggingface'), default='unimask',
+    parser.add_argument('--side', choices=tuple(SIDES), default='mask2former',
                         help='whose implementation')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--size', type=int, default=512, help='side of the images in pixels')
@@ -39,8 +40,9 @@ def main() -> None:
     arguments = parse_arguments()
     warnings.filterwarnings('ignore')
     settings = Settings(
-        mode=arguments.mode, peer='', device=arguments.device, size=arguments.size,
-        batch=arguments.batch, objects=arguments.objects, amp=arguments.amp, repeat=1)
+        mode=arguments.mode, method='mask2former', peer='', device=arguments.device,
+        size=arguments.size, batch=arguments.batch, objects=arguments.objects,
+        amp=arguments.amp, repeat=1)
     side = build_side(arguments.side, settings)
     randomise(side.model, 0)
     side.finish()

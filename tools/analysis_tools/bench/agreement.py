@@ -76,11 +76,11 @@ def _summary(differences: list[Tensor]) -> Agreement:
 
 
 def compare_losses(ours: Side, peer: Side, draws: int = 3) -> dict:
-    """Mean total loss of both sides; their points are random, so draw a few times."""
+    """Mean loss of both sides, as far as both have it; points are random, so draw a few times."""
     means = {}
     for name, side in (('ours', ours), ('peer', peer)):
         side.model.train()
         with torch.no_grad():
-            means[name] = statistics.mean(float(side.loss()) for _ in range(draws))
+            means[name] = statistics.mean(float(side.compared_loss()) for _ in range(draws))
     ratio = means['ours'] / means['peer']
     return dict(**means, ratio=ratio, agree=abs(ratio - 1) <= LOSS_TOLERANCE)

@@ -9,7 +9,7 @@ def table(report: dict) -> str:
     """Lines of text: machine, agreement, totals, parts."""
     settings = report['settings']
     peer = settings['peer']
-    rows = [('', 'unimask', peer, 'ratio')]
+    rows = [('', *_names(settings), 'ratio')]
     rows.append(_times('time (ms)', report['seconds'], report['time_ratio']))
     rows.append(_memory('memory (MiB)', report['memory_bytes'], report['memory_ratio']))
     rows.append(_memory('  without states', report['working_memory_bytes'],
@@ -23,6 +23,12 @@ def table(report: dict) -> str:
         notes.append(f'{peer} ran in float32: {report["peer_amp_reason"]}')
     lines = [f'{a:<18}{b:>12}{c:>14}{d:>8}' for a, b, c, d in rows]
     return '\n'.join([*notes, *lines])
+
+
+def _names(settings: dict) -> tuple[str, str]:
+    """What the sides are called; two methods of unimask by the method."""
+    ours, peer = settings['method'], settings['peer']
+    return (ours, peer) if peer == 'mask2former' else ('unimask', peer)
 
 
 def _times(name: str, pair: dict[str, float], ratio: float) -> tuple[str, ...]:
@@ -40,7 +46,7 @@ def _machine(machine: dict) -> str:
 
 
 def _what(settings: dict) -> str:
-    return (f'{settings["mode"]}: R50 COCO panoptic, {settings["device"]}, '
+    return (f'{settings["mode"]}: {settings["method"]} R50 COCO panoptic, {settings["device"]}, '
             f'{settings["batch"]} x {settings["size"]}x{settings["size"]}, '
             f'{settings["objects"]} segments, amp {settings["amp"]}, '
             f'median of {settings["repeat"]}')

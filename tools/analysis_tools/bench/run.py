@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 from bench.agreement import compare_losses, compare_outputs
 from bench.machine import describe
 from bench.memory import peak_above
-from bench.sides import SIDES, Side
+from bench.sides import OWN, SIDES, Side
 from bench.steps import STEPS, Step, seconds, time_of_parts
 from bench.weights import calibrate, randomise
 from bench.workload import make_workload
@@ -30,6 +30,7 @@ class Settings:
     """What to run; the command line's options."""
 
     mode: str
+    method: str
     peer: str
     device: str
     size: int
@@ -59,13 +60,15 @@ def build_pair(settings: Settings) -> tuple[Side, Side]:
         peer.model.eval()
         with torch.no_grad():
             calibrate(peer.class_head, peer.logits()[0])
-    ours = build_side('unimask', settings)
-    ours.finish(convert_state_dict(peer.model.state_dict(), source=settings.peer))
+    ours = build_side(settings.method, settings)
+    weights = peer.model.state_dict()
+    ours.finish(weights if settings.peer in OWN else convert_state_dict(
+        weights, source=settings.peer))
     return ours, peer
 
 
 def run(settings: Settings) -> dict:
-    """Compare unimask with a peer; the keys of the result are explained in the docs."""
+    """Compare a method of unimask with a peer; the keys of the result are explained in the docs."""
     ours, peer = build_pair(settings)
     outputs = compare_outputs(ours, peer)
     report = dict(settings=vars(settings), machine=describe(ours.device),
@@ -130,7 +133,7 @@ def _parts(steps: dict[str, Step], sides: dict[str, Side]) -> dict[str, dict[str
 
 def _memory(files: dict[str, Path], settings: Settings, amp: dict[str, str]) -> dict:
     """Peak memory of each side in a fresh process."""
-    names = {'ours': 'unimask', 'peer': settings.peer}
+    names = {'ours': settings.method, 'peer': settings.peer}
     context = multiprocessing.get_context('spawn')
     peaks = {}
     for role, file in files.items():

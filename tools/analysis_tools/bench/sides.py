@@ -1,4 +1,4 @@
-"""The implementations that are compared: unimask, MMDetection, Hugging Face.
+"""The implementations that are compared: unimask's, MMDetection's, Hugging Face's.
 
 A side does the same three things in its library's own way: the class and mask logits, the
 training loss, and the panoptic result at the original size.
@@ -55,6 +55,10 @@ class Side(ABC):
     def loss(self) -> Tensor:
         """The total training loss, a scalar."""
 
+    def compared_loss(self) -> Tensor:
+        """That of it which every side has."""
+        return self.loss()
+
     @abstractmethod
     def panoptic(self) -> list[Tensor]:
         """One panoptic map (H, W) per image, in the library's own encoding."""
@@ -75,7 +79,7 @@ class Side(ABC):
 
 
 class Unimask(Side):
-    """This library."""
+    """This library's Mask2Former."""
 
     def __init__(self, workload: Workload, device: torch.device) -> None:
         from unimask.registry import MODELS
@@ -86,9 +90,13 @@ class Unimask(Side):
         self.config = Config.fromfile(CONFIG)
         self.config.model.init_cfg = None
         self.config.model.test_cfg = dict(tasks=('panoptic',))
+        self.change(self.config.model)
         self.model = MODELS.build(self.config.model)
         self.class_head = self.model.head.class_embed
         self._samples = [_panoptic_sample(self.workload, i) for i in range(len(workload.labels))]
+
+    def change(self, model: dict) -> None:
+        """Make another method of the model's config."""
 
     def logits(self) -> tuple[Tensor, Tensor]:
         prediction = self.model(self.workload.images, None, mode='tensor')
@@ -116,6 +124,25 @@ class Unimask(Side):
             Part('matching', self.model.criterion, 'matcher'),
             Part('post-processing', self.model, 'predict'),
         ]
+
+
+class MPFormer(Unimask):
+    """This library's MP-Former, with a query position, so that it has Mask2Former's weights."""
+
+    def change(self, model: dict) -> None:
+        model.head = dict(model.head, type='MaskPilotedHead', query_position=True, pilot=dict(
+            type='MaskPilot', mask_noise=dict(type='PointNoise', ratio=0.2)))
+
+    def compared_loss(self) -> Tensor:
+        losses = self.model(self.workload.images, self._samples, mode='loss')
+        return sum(value for name, value in losses.items() if 'mp.' not in name)
+
+    def finish(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        if weights is not None:
+            classes = {f'head.pilot.{name}': value
+                       for name, value in self.model.head.pilot.state_dict().items()}
+            weights = classes | dict(weights)
+        super().finish(weights)
 
 
 class MMDetection(Side):
@@ -234,7 +261,9 @@ class HuggingFace(Side):
 
 
 SIDES: dict[str, type[Side]] = {
-    'unimask': Unimask, 'mmdet': MMDetection, 'huggingface': HuggingFace}
+    'mask2former': Unimask, 'mp_former': MPFormer, 'mmdet': MMDetection,
+    'huggingface': HuggingFace}
+OWN = ('mask2former', 'mp_former')
 
 
 def _metainfo(workload: Workload) -> dict:
