@@ -123,8 +123,8 @@ class Setup:
             SetupError: a step failed; the text says which, why and what to do.
         """
         begun = time.monotonic()
-        print(f'Making {self.venv}. The first time takes minutes, 13 on two busy '
-              f'cores; details go to {self.log}.', flush=True)
+        print(f'Making {self.venv}. The first time takes minutes, 6 on two quiet cores, 13 on '
+              f'busy ones; details go to {self.log}.', flush=True)
         self.stamp.unlink(missing_ok=True)
         self.make_venv()
         self.check_machine()
