@@ -123,11 +123,19 @@ def test_an_interrupted_series_keeps_what_it_has(tmp_path: Path) -> None:
         2: {'semantic/mIoU': 5.0}, 4: {'semantic/mIoU': 6.0}, 8: {'semantic/mIoU': 6.0}}
 
 
-def test_a_killed_run_starts_again_without_its_old_scores(tmp_path: Path) -> None:
-    run = runs()[0]
+@pytest.mark.parametrize(('checkpoint', 'goes_on'), [
+    (None, False), ('iter_3.pth', True), ('/a/iter_1.pth', True),
+    ('iter_4.pth', False)])  # stopped in the evaluation of iteration 4
+def test_a_run_goes_on_only_if_no_score_is_missing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: str | None,
+        goes_on: bool) -> None:
     write_log(tmp_path, '1', [{'semantic/mIoU': 5.0, 'step': 2}])
-    assert '--resume' not in load('running').command(run, {}, tmp_path)
-    assert load('running').read_scores(tmp_path) == {}
+    if checkpoint:
+        (tmp_path / 'last_checkpoint').write_text(checkpoint)
+    children(monkeypatch, 'raise SystemExit(130)')
+    with pytest.raises(KeyboardInterrupt):
+        load('running').train(runs()[0], dict(max_iters=8), tmp_path)
+    assert (load('running').read_scores(tmp_path) != {}) == goes_on
 
 
 def test_a_run_without_its_scores_is_an_error(tmp_path: Path) -> None:

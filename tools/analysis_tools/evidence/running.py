@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import torch
 from evidence.plan import FRACTIONS, ROOT, TASKS, VARIANTS, Run, described
 from unimask.errors import UserError
 
-__all__ = ['command', 'read_results', 'read_scores', 'run_all', 'train']
+__all__ = ['command', 'read_results', 'read_scores', 'resumable', 'run_all', 'train']
 
 _PREFIX = 'consistency/'
 Train = Callable[[Run, Mapping[str, object], Path], None]
@@ -67,6 +68,8 @@ def train(run: Run, options: Mapping[str, object], folder: Path, *, threads: int
         UserError: It failed; the message names its log.
         KeyboardInterrupt: It was stopped, with this process or alone.
     """
+    if folder.exists() and not resumable(folder, int(str(options['max_iters']))):
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / 'output.txt'
     with log.open('a') as stream, subprocess.Popen(
@@ -85,6 +88,18 @@ def train(run: Run, options: Mapping[str, object], folder: Path, *, threads: int
                         f'{_last_words(log)}')
 
 
+def resumable(folder: Path, iterations: int) -> bool:
+    """Whether a run has a checkpoint to go on from and all scores that were due before it.
+
+    One that was stopped while it was evaluated would go on without that evaluation.
+    """
+    last = folder / 'last_checkpoint'
+    match = re.search(r'iter_(\d+)\.pth', last.read_text()) if last.exists() else None
+    due = (iterations * percent // 100 for percent in FRACTIONS)
+    scores = read_scores(folder)
+    return match is not None and all(step in scores for step in due if step <= int(match[1]))
+
+
 def command(run: Run, options: Mapping[str, object], folder: Path) -> list[str]:
     """The command line of a run."""
     words = [sys.executable, str(ROOT / 'tools/train.py'),
@@ -92,9 +107,6 @@ def command(run: Run, options: Mapping[str, object], folder: Path) -> list[str]:
              '--work-dir', str(folder)]
     if (folder / 'last_checkpoint').exists():
         words.append('--resume')
-    elif folder.exists():  # of a run that was killed: its scores are no longer wanted
-        for old in folder.glob('*/vis_data'):
-            shutil.rmtree(old)
     return [*words, '--cfg-options', *(f'{key}={value}' for key, value in options.items())]
 
 
