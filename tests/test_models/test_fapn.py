@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,6 @@ def units(goldens: Path) -> SimpleNamespace:
 
 
 def drawn(key: str, shape: tuple[int, ...]) -> Tensor:
-    import zlib
     rng = np.random.default_rng(zlib.crc32(f'unit/{key}'.encode()))
     return torch.from_numpy(rng.standard_normal(shape).astype(np.float32)).requires_grad_()
 
