@@ -132,13 +132,14 @@ def draw(found: dict, file: Path) -> None:
             _draw_scores(grid[0, column], name, result)
             for row, instrument in enumerate(_INSTRUMENTS, 1):
                 values = result[instrument][str(FRACTIONS[-1])]
-                grid[row, column].plot(range(1, len(values) + 1), values, marker='o', ms=3)
+                grid[row, column].plot(range(1, len(values) + 1), values, marker='o', ms=3,
+                                       color=_colour(name))
         grid[0, column].set(title=TASKS[task].label, xlabel='percent of the budget')
+        grid[0, column].legend(fontsize=8)
         for row, title in enumerate(_INSTRUMENTS.values(), 1):
             grid[row, column].set(xlabel='prediction', ylabel=title, ylim=(0, 1))
     for axes in grid.flat:
         axes.grid(alpha=0.3)
-    grid[0, 0].legend(fontsize=8)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=90)
 
@@ -147,4 +148,10 @@ def _draw_scores(axes: object, name: str, result: dict) -> None:
     """Means with their standard deviations as bars."""
     means = [result['scores'][str(percent)]['mean'] for percent in FRACTIONS]
     spreads = [result['scores'][str(percent)]['std'] or 0 for percent in FRACTIONS]
-    axes.errorbar(FRACTIONS, means, yerr=spreads, marker='o', ms=3, capsize=2, label=name)
+    axes.errorbar(FRACTIONS, means, yerr=spreads, marker='o', ms=3, capsize=2, label=name,
+                  color=_colour(name))
+
+
+def _colour(variant: str) -> str:
+    """The same for every task, whatever has been run."""
+    return f'C{list(VARIANTS).index(variant)}'
