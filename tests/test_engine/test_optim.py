@@ -20,6 +20,7 @@ CASES = {
     'maskformer_r50_ade20k_semantic': 'maskformer/r50_8xb2_ade20k.py',
     'mask2former_r50_coco_panoptic': 'mask2former/r50_8xb2_coco-panoptic.py',
     'mask2former_swin_t_ade20k_semantic': 'mask2former/swin-t_8xb2_ade20k.py',
+    'mpformer_r50_coco_instance': 'mp_former/r50_8xb2_coco-instance.py',
 }
 CFG = dict(type='OptimWrapper', constructor='GroupedOptimWrapperConstructor',
            optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05))

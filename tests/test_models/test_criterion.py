@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 from unimask.models.losses import HungarianMatcher, SetCriterion
 from unimask.models.losses import matcher as matcher_module
 from unimask.registry import MODELS
-from unimask.structures import MaskPrediction, SegmentTargets, TargetBatch
+from unimask.structures import MaskPrediction, Matches, Piloted, SegmentTargets, TargetBatch
 
 LAYERS, QUERIES, CLASSES, SIZE = 3, 30, 20, (24, 32)
 POINTS = dict(
@@ -30,7 +32,9 @@ DENSE = dict(
         dict(type='ClassCost'), dict(type='MaskFocalCost', weight=20.0), dict(type='DiceCost')]),
     mask_losses=[dict(type='MaskFocalLoss', weight=20.0), dict(type='MaskDiceLoss')],
     sampler=None)
-SETTINGS = {'mask2former': (POINTS, 'shape'), 'maskformer': (DENSE, 'exact')}
+SETTINGS = {'mask2former': (POINTS, 'shape'), 'maskformer': (DENSE, 'exact'),
+            'mpformer': (POINTS, 'shape')}
+SLOTS, GROUPS, COUNTS = 6, 2, (6, 2)  # of mask piloting
 
 
 def lazy(class_logits: Tensor, masks: Tensor) -> MaskPrediction:
@@ -47,24 +51,44 @@ def test_golden_criterion(method: str, goldens: Path, monkeypatch: pytest.Monkey
     golden = json.loads((goldens / f'criterion_only_{method}.json').read_text())[mode]
     fill = load_fill(goldens)
     fix_random(monkeypatch)
-    made = [[fill.make_predictions(100 * layer + image, QUERIES, CLASSES, *SIZE)
-             for image in range(2)] for layer in range(LAYERS)]
-    logits, masks = (
-        torch.stack([torch.stack([torch.from_numpy(pair[part]) for pair in layer])
-                     for layer in made]).requires_grad_() for part in range(2))
+    logits, masks = predictions(fill, QUERIES)
+    made = lazy(logits, masks)
+    found = {'pred_logits': logits, 'pred_masks': masks}
+    if method == 'mpformer':
+        known = predictions(fill, GROUPS * SLOTS, first=7000)
+        found |= dict(zip(('mp_pred_logits', 'mp_pred_masks'), known, strict=True))
+        made = replace(made, piloted=Piloted(lazy(*known), published_pairs()))
     targets = []
-    for image, count in enumerate((6, 2)):
+    for image, count in enumerate(COUNTS):
         labels, shapes = fill.make_targets('overlap', 50 + image, 96, 128, CLASSES, count)
         targets.append(SegmentTargets.from_masks(torch.from_numpy(shapes), labels.tolist()))
-    criterion = MODELS.build(config)
-    losses = criterion(lazy(logits, masks), TargetBatch.stack(targets))
+    losses = MODELS.build(config)(made, TargetBatch.stack(targets))
+    assert len(losses) == len(golden['losses'])
     total = sum(losses.values())
     assert total.item() == pytest.approx(golden['total_weighted'], rel=1e-5)
     total.backward()
     for name, expected in golden['grad_norms'].items():
         kind, layer = name.split('.')
-        tensor = logits if kind == 'pred_logits' else masks
-        assert tensor.grad[int(layer)].norm().item() == pytest.approx(expected, rel=1e-3), name
+        norm = found[kind].grad[int(layer)].norm().item()
+        assert norm == pytest.approx(expected, rel=1e-3), name
+
+
+def predictions(fill: ModuleType, queries: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    """Class logits and masks of the goldens, (L, B, Q, ...)."""
+    made = [[fill.make_predictions(100 * layer + image + first, queries, CLASSES, *SIZE)
+             for image in range(2)] for layer in range(LAYERS)]
+    return tuple(torch.stack([torch.stack([torch.from_numpy(pair[part]) for pair in layer])
+                              for layer in made]).requires_grad_() for part in range(2))
+
+
+def published_pairs() -> Matches:
+    """Slot j of every group is segment j of the image; empty slots count, as published."""
+    pairs = [(image, group * SLOTS + slot, sum(COUNTS[:image]) + slot)
+             for image, count in enumerate(COUNTS) for group in range(GROUPS)
+             for slot in range(count)]
+    images, queries, segments = torch.tensor(pairs).T
+    return Matches(queries.expand(LAYERS, -1), segments.expand(LAYERS, -1), images,
+                   tuple(GROUPS * count for count in COUNTS), copies=GROUPS)
 
 
 def prediction(batch: int = 2, queries: int = 5, fill: float | None = None) -> MaskPrediction:

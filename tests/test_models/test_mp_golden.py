@@ -22,7 +22,7 @@ from unimask.models.piloting import MaskPilot
 from unimask.structures import MaskPrediction
 
 NAME = 'mpformer_r50_coco_instance'
-CONFIG = 'configs/mp_former/r50_8xb2-50e_coco-instance.py'
+CONFIG = 'configs/mp_former/r50_8xb2_coco-instance.py'
 TAGS = {'published': [5, 3], 'noisy_groups3': [5, 3], 'budget100_first_layers': [5, 3],
         'one_empty': [5, 0], 'all_empty': [0, 0]}
 KINDS = {'ce': 'cls', 'mask': 'mask', 'dice': 'dice'}

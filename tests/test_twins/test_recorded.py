@@ -23,13 +23,14 @@ def test_they_are_small() -> None:
 def test_every_kind_of_number_is_recorded(case: str) -> None:
     info = json.loads((RECORDED / 'goldens' / f'{case}.json').read_text())
     keys = set(np.load(RECORDED / 'goldens' / f'{case}.npz').files)
-    last = 9 if 'mask2former' in case else 5
+    last = 5 if case.startswith('maskformer') else 9
     for images in ('pair', 'odd'):
         assert {f'{images}.backbone.res5', f'{images}.pixel_decoder.mask_features',
                 f'{images}.pred_logits.{last}', f'{images}.pred_masks.0'} <= keys
         assert any(key.startswith(f'{images}.result0') for key in keys)
-    assert set(info['losses']) == {'main', 'one_empty', 'all_empty'}
-    assert len(info['losses']['main']['grad_norms']) > 190
+    main = 'published' if case.startswith('mpformer') else 'main'
+    assert {main, 'one_empty', 'all_empty'} <= set(info['losses'])
+    assert len(info['losses'][main]['grad_norms']) > 190
 
 
 @pytest.mark.parametrize('case', CASES)

@@ -1,0 +1,7 @@
+# 24 epochs of COCO at a total batch of 16.
+_base_ = './mask2former.py'
+max_iters = 177000
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000)
+param_scheduler = [
+    dict(type='MultiStepLR', milestones=[162250, 169625], gamma=0.1, by_epoch=False),
+]

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/backbones/r101-syncbn.py',
+    '../_base_/methods/mp_former.py',
+    '../_base_/datasets/cityscapes_instance_512x1024.py',
+    '../_base_/schedules/mask2former_90k_steplr.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(**_base_.encoder, **_base_.labels)

@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/backbones/r50.py',
+    '../_base_/methods/mp_former.py',
+    '../_base_/datasets/mapillary_panoptic_1024.py',
+    '../_base_/schedules/mask2former_300k.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    **_base_.encoder, **_base_.labels,
+    post_processors=dict(panoptic=dict(object_threshold=0.0)))

@@ -1,0 +1,9 @@
+# Published with semantic and panoptic outputs too, which mean nothing with things alone.
+_base_ = [
+    '../_base_/backbones/swin-l.py',
+    '../_base_/methods/mp_former.py',
+    '../_base_/datasets/ade20k_instance_640.py',
+    '../_base_/schedules/mask2former_160k_steplr.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(**_base_.encoder, **_base_.labels, head=dict(num_queries=200))
