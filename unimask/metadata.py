@@ -7,6 +7,9 @@ submodules:
 - ``fresh_parameters``: ImageNet weights do not have them;
 - ``undecayed``: they are kept from weight decay.
 
+``optional_parameters`` is a dictionary: the part of such a name -> the option without which the
+component does not have it.
+
 For classes of other libraries the same facts stand in one table here.
 """
 
@@ -16,7 +19,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-__all__ = ['is_under', 'named_by']
+__all__ = ['is_under', 'named_by', 'switches']
 
 _OUTPUT_NORMS = ('norm0', 'norm1', 'norm2', 'norm3')  # of the maps that dense prediction takes
 _FOREIGN: dict[str, dict[str, tuple[str, ...]]] = {
@@ -34,6 +37,27 @@ def named_by(model: nn.Module, fact: str) -> tuple[str, ...]:
 def is_under(name: str, places: Iterable[str]) -> bool:
     """Whether a parameter is one of some places in a model, or below one."""
     return any(name == place or name.startswith(f'{place}.') for place in places)
+
+
+def switches(model: nn.Module, names: Iterable[str], *, on: bool) -> list[str]:
+    """Options that give a model some parameters, or take them from it.
+
+    Args:
+        model: The model.
+        names: Parameters that a checkpoint has and the model has not (``on``), or the reverse.
+        on: Whether the model shall have them.
+
+    Returns:
+        Such as ``head.query_position=True``, by the name of the part in the model.
+    """
+    names = list(names)
+    found = []
+    for path, part in model.named_modules():
+        for name, option in getattr(type(part), 'optional_parameters', {}).items():
+            place = f'{path}.{name}' if path else name
+            if any(is_under(each, [place]) for each in names):
+                found.append(f'{path}.{option}={on}' if path else f'{option}={on}')
+    return found
 
 
 def _said_by(kind: type, fact: str) -> tuple[str, ...]:

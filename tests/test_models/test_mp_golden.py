@@ -6,6 +6,7 @@ Tolerances as in ``test_golden``. The published code counts empty slots: ``publi
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,11 +35,24 @@ def case(goldens: Path, repo: Path) -> GoldenCase:
 
 
 @pytest.fixture(autouse=True)
-def drawn(case: GoldenCase, monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random numbers that depend on their shape alone, as in most of the goldens."""
     fix_random(monkeypatch)
-    fixed = case.fill.FixedRandom('shape')
-    draw_from(monkeypatch, probabilities=fixed.rand, classes=fixed.randint, cells=fixed.rand)
+    draw_from(monkeypatch, probabilities=uniform, classes=integers, cells=uniform)
+
+
+def uniform(shape: tuple[int, ...], call: int | None = None) -> np.ndarray:
+    """From 0 to 1; by the shape alone, or as the published code's call of that number."""
+    return generator(shape, call).random(shape).astype(np.float32)
+
+
+def integers(low: int, high: int, shape: tuple[int, ...], call: int | None = None) -> np.ndarray:
+    return generator(shape, call).integers(low, high, shape)
+
+
+def generator(shape: tuple[int, ...], call: int | None) -> np.random.Generator:
+    seed = zlib.crc32(repr(tuple(shape)).encode()) if call is None else 10000 + call
+    return np.random.default_rng(seed)
 
 
 def draw_from(monkeypatch: pytest.MonkeyPatch, *, probabilities: Callable, classes: Callable,
@@ -52,20 +66,15 @@ def draw_from(monkeypatch: pytest.MonkeyPatch, *, probabilities: Callable, class
         torch, 'rand_like', lambda like, **_: torch.from_numpy(cells(tuple(like.shape))))
 
 
-def draw_in_turn(case: GoldenCase, monkeypatch: pytest.MonkeyPatch, *, labels: bool) -> None:
+def draw_in_turn(monkeypatch: pytest.MonkeyPatch, *, labels: bool) -> None:
     """Random numbers by the published order of calls: cells of layer 0, labels, other layers.
 
     The predictions of some settings were recorded so.
     """
-    def at(call: int) -> object:
-        fixed = case.fill.FixedRandom('seq')
-        fixed.k = call
-        return fixed
-
     layers = iter([0, *range(3 if labels else 1, 12)])
-    draw_from(monkeypatch, probabilities=lambda shape: at(1).rand(shape),
-              classes=lambda *args: at(2).randint(*args),
-              cells=lambda shape: at(next(layers)).rand(shape))
+    draw_from(monkeypatch, probabilities=lambda shape: uniform(shape, 1),
+              classes=lambda *args: integers(*args, call=2),
+              cells=lambda shape: uniform(shape, next(layers)))
 
 
 @pytest.fixture(params=TAGS)
@@ -134,7 +143,7 @@ def test_predictions(case: GoldenCase, tag: str, monkeypatch: pytest.MonkeyPatch
     if tag == 'all_empty':
         pytest.skip('nothing is piloted in this setting')
     if 'seq' in case.info['losses'][tag]:
-        draw_in_turn(case, monkeypatch, labels=case.model.head.pilot.label_noise > 0)
+        draw_in_turn(monkeypatch, labels=case.model.head.pilot.label_noise > 0)
     inputs, _ = case.batch('pair')
     with torch.no_grad():
         prediction = case.model.decode(case.model.encode(inputs), case.targets(TAGS[tag]))

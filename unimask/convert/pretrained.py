@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 from pathlib import Path
 
 import torchvision
@@ -15,7 +16,7 @@ from unimask.checkpoints.fetching import check_reachable, is_url
 from unimask.checkpoints.finding import WEIGHT_SUFFIXES
 from unimask.convert.conversion import convert
 from unimask.errors import UserError
-from unimask.metadata import is_under, named_by
+from unimask.metadata import is_under, named_by, switches
 from unimask.registry import WEIGHT_INITIALIZERS
 
 __all__ = ['Pretrained', 'PretrainedBackbone', 'find_checkpoint']
@@ -98,6 +99,10 @@ class Pretrained:
                 "init_cfg=dict(type='PretrainedBackbone', checkpoint=...). " + WITHOUT)
         load_state_dict(module, weights, strict=False, logger='current')
         print_log(f'weights of {type(module).__name__}: {path}', logger='current')
+        options = switches(module, weights.keys() - module.state_dict().keys(), on=True)
+        if options:
+            print_log(f'{type(module).__name__} could use more of {path} with {", ".join(options)}',
+                      logger='current', level=logging.WARNING)
 
 
 def check_weights(checkpoint: str) -> None:

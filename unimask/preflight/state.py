@@ -10,8 +10,9 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
+from unimask.convert import ConversionError, convert
 from unimask.errors import UserError
-from unimask.metadata import is_under, named_by
+from unimask.metadata import is_under, named_by, switches
 
 __all__ = ['StateReport', 'compare_state', 'load_state']
 
@@ -27,6 +28,8 @@ class StateReport:
         class_count: Mismatched names whose shapes differ by the number of classes alone.
         complex_values: Names whose complex values a real parameter cannot take.
         shared: Number of names that both have.
+        options: Of the config, by which the model would have what only the checkpoint has, or go
+            without what only the model has.
     """
 
     missing: list[str]
@@ -35,6 +38,7 @@ class StateReport:
     class_count: list[str]
     complex_values: list[str]
     shared: int
+    options: list[str]
 
 
 def compare_state(state: Mapping[str, torch.Tensor], model: nn.Module) -> StateReport:
@@ -45,20 +49,26 @@ def compare_state(state: Mapping[str, torch.Tensor], model: nn.Module) -> StateR
         name: (tuple(state[name].shape), tuple(ours[name].shape)) for name in ours
         if name in shared and state[name].shape != ours[name].shape}
     of_classes = named_by(model, 'class_parameters')
+    missing = [name for name in ours if name not in shared]
+    unexpected = [name for name in state if name not in shared]
     return StateReport(
-        missing=[name for name in ours if name not in shared],
-        unexpected=[name for name in state if name not in shared],
+        missing=missing,
+        unexpected=unexpected,
         mismatched=mismatched,
         class_count=[name for name, (theirs, own) in mismatched.items()
                      if theirs[1:] == own[1:] and is_under(name, of_classes)],
         complex_values=[name for name in shared
                         if state[name].is_complex() and not ours[name].is_complex()],
-        shared=len(shared))
+        shared=len(shared),
+        options=[f'model.{option}' for option in (
+            *switches(model, unexpected, on=True), *switches(model, missing, on=False))])
 
 
 def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str,
                fine_tune: bool = False) -> None:
     """Load a state dict into a model, or say why it does not fit.
+
+    A checkpoint of another library is converted first.
 
     Args:
         state: Names and tensors.
@@ -73,10 +83,11 @@ def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str
     """
     report = compare_state(state, model)
     if not report.shared:
-        raise UserError(
-            f'no parameter name of {path} occurs in the model (it starts with '
-            f'{_some(report.unexpected)}; the model with {_some(report.missing)}). A checkpoint '
-            'of another project is converted by tools/model_converters/convert.py SRC DST.')
+        state = _converted(state, report, path)
+        report = compare_state(state, model)
+        if not report.shared:
+            raise UserError(f'nothing of {path} occurs in the model, also after converting it: it '
+                            f'has {_some(report.unexpected)}; the model {_some(report.missing)}.')
     fresh = report.class_count if fine_tune else []
     _check_shapes(report, fresh, path)
     if fine_tune:
@@ -85,6 +96,20 @@ def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str
         raise UserError(_names_message(report, path))
     kept = {name: value for name, value in state.items() if name not in fresh}
     model.load_state_dict(kept, strict=False)
+
+
+def _converted(state: Mapping[str, torch.Tensor], report: StateReport, path: str
+               ) -> dict[str, torch.Tensor]:
+    try:
+        conversion = convert(state)
+    except ConversionError as error:
+        raise UserError(
+            f'no parameter name of {path} occurs in the model (it starts with '
+            f'{_some(report.unexpected)}; the model with {_some(report.missing)}), and it cannot '
+            f'be converted (tools/model_converters/convert.py): {error}') from error
+    print_log(f'{path} has the names of {conversion.source}: {len(conversion.state_dict)} tensors '
+              f'converted, {len(conversion.ignored)} ignored', logger='current')
+    return conversion.state_dict
 
 
 def _check_shapes(report: StateReport, fresh: list[str], path: str) -> None:
@@ -116,8 +141,9 @@ def _names_message(report: StateReport, path: str) -> str:
     if report.unexpected:
         parts.append(f'has {len(report.unexpected)} that the model lacks '
                      f'({_some(report.unexpected)})')
+    option = f' (or this option: {", ".join(report.options)})' if report.options else ''
     return (f'{path} does not fit the model: it {" and ".join(parts)}. Use the config that it '
-            'was trained with, or convert it with tools/model_converters/convert.py.')
+            f'was trained with{option}, or convert it with tools/model_converters/convert.py.')
 
 
 def _warn_fine_tune(report: StateReport, fresh: list[str], path: str) -> None:
@@ -128,6 +154,9 @@ def _warn_fine_tune(report: StateReport, fresh: list[str], path: str) -> None:
         if names:
             print_log(f'{len(names)} parameters {what}: {_some(names)}', logger='current',
                       level=logging.WARNING)
+    if report.options:
+        print_log(f'with --cfg-options {" ".join(report.options)} the model is like {path} in '
+                  'this', logger='current', level=logging.WARNING)
 
 
 def _some(names: list[str]) -> str:

@@ -7,6 +7,7 @@ Shapes: L = layers + 1 predictions, B batch, Q queries, K classes, C width, C_m 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,8 @@ class Mask2FormerHead(QueryHead):
         dropout: Inside the decoder.
         query_position: Whether queries have a learned position.
     """
+
+    optional_parameters: ClassVar = {'query_embed': 'query_position'}
 
     def __init__(self, *, num_classes: int, memory_channels: Sequence[int] = (256, 256, 256),
                  mask_channels: int = 256, num_queries: int = 100, num_layers: int = 9,
