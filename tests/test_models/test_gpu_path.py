@@ -187,7 +187,7 @@ def test_targets_are_looked_at_without_waiting(overlap: bool) -> None:
     ('mask2former/r50_8xb2_ade20k-panoptic.py', 1),
     ('maskformer/r50_8xb2_ade20k.py', 1),
     ('maskformer/r50_64xb1_coco-panoptic.py', 1),
-    ('mp_former/r50_8xb2-50e_coco-instance.py', 1),
+    ('mp_former/r50_8xb2_coco-instance.py', 1),
 ])
 def test_a_whole_step(config: str, waits_allowed: int, repo: Path, copies: list[int],
                       monkeypatch: pytest.MonkeyPatch) -> None:
