@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 from types import ModuleType
 
@@ -51,6 +50,11 @@ class SeMaskCase:
         right, bottom = -spec['width'] % divisor, -spec['height'] % divisor
         return torch.nn.functional.pad(torch.from_numpy(images), (0, right, 0, bottom))
 
+    def size(self, letter: str) -> tuple[int, int]:
+        """Height and width of the unpadded images."""
+        spec = self.info['inputs'][letter]
+        return spec['height'], spec['width']
+
     def labels(self) -> list[Tensor]:
         """Class maps of input A, 255 where ignored."""
         spec = self.info['inputs']['A']
@@ -88,8 +92,3 @@ class SeMaskCase:
             found = 0.0 if gradient is None else gradient.norm().item()
             errors[official] = abs(found - max(norm, 0.0)) / (1e-4 * max(norm, 0.0) + 1e-6)
         return errors
-
-
-def load_json(path: Path) -> dict:
-    """A file of JSON."""
-    return json.loads(path.read_text())
