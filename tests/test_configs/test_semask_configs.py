@@ -24,6 +24,8 @@ TABLE = {
         226_745_479, 7_143_604, (12, 12, None, None), 1e-4, 0.05, 160000, (640, 640)),
     'semask-swin-l_mask2former-msfapn_8xb2_ade20k': (
         223_851_415, 7_143_604, (12, 12, None, None), 1e-4, 0.05, 160000, (640, 640)),
+    'semask-swin-l_mask2former_8xb2_cityscapes-semantic': (
+        221_843_108, 6_387_996, (7, 7, 7, 7), 1e-4, 0.05, 90000, (512, 1024)),
 }
 
 
