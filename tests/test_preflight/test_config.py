@@ -87,6 +87,13 @@ def test_option_that_is_not_in_the_config_but_known(config_file: Path, key: str)
     assert load_config(config_file, {key: 1})
 
 
+def test_option_of_a_component_that_another_option_puts_there(config_file: Path) -> None:
+    options = {'model.type': 'mmdet.MaskFormer', 'model.panoptic_head': dict(type='Any')}
+    assert load_config(config_file, options).model.panoptic_head.type == 'Any'
+    with pytest.raises(UserError, match="model has no key 'panoptic_hed'"):
+        load_config(config_file, {**options, 'model.panoptic_hed': 1})
+
+
 def test_missing_config_names_similar_ones(config_file: Path) -> None:
     with pytest.raises(UserError, match='toy_config.py'):
         load_config(config_file.with_name('toy_confg.py'))

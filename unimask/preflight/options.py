@@ -42,7 +42,7 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
         UserError: An option names nothing that anything would read, or has no effect.
     """
     for key in options:
-        _check_option(cfg, key)
+        _check_option(cfg, key, options)
     for key, value in options.items():
         name = _LONG_NAMES.get(key, key)
         if name in SETTINGS:
@@ -50,8 +50,11 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
     cfg.merge_from_dict({key: value for key, value in options.items() if key not in SETTINGS})
 
 
-def _check_option(cfg: Config, key: str) -> None:
-    """Raise when a dotted key names nothing that the config or a component would read."""
+def _check_option(cfg: Config, key: str, options: dict[str, Any]) -> None:
+    """Raise when a dotted key names nothing that the config or a component would read.
+
+    A component may be one that another of the options puts there.
+    """
     node: Any = cfg
     parts = key.split('.')
     if parts[0] in _VARIABLES and parts[0] in cfg:
@@ -70,7 +73,8 @@ def _check_option(cfg: Config, key: str) -> None:
         if part in node:
             node = node[part]
             continue
-        known = _known_keys(node, top=depth == 0)
+        known = KNOWN_KEYS if depth == 0 else _keys_of(options.get(f'{where}.type',
+                                                                   node.get('type')))
         if known is not None and part not in known:
             choices = {*node, *known}
             raise UserError(f'--cfg-options {key}: {where} has no key {part!r}.'
@@ -78,11 +82,7 @@ def _check_option(cfg: Config, key: str) -> None:
         return
 
 
-def _known_keys(node: dict, *, top: bool) -> set[str] | None:
-    """Keys that may be added to a dictionary of a config; None where anything may be."""
-    if top:
-        return KNOWN_KEYS
-    if 'type' not in node:
-        return None
-    component = find_component(node['type'])
-    return None if component is None else options_of(component)
+def _keys_of(component: Any) -> set[str] | None:
+    """Options of a component by its name; None where anything may be."""
+    found = None if component is None else find_component(component)
+    return None if found is None else options_of(found)
