@@ -273,7 +273,9 @@ class Setup:
 
     def pip(self, step: Step, arguments: Sequence[str]) -> None:
         """``pip install`` in the environment."""
-        options = ('--no-input', '--disable-pip-version-check', '--progress-bar', 'off')
+        # Python compiles modules when they are imported first; most of them never are.
+        options = ('--no-input', '--disable-pip-version-check', '--progress-bar', 'off',
+                   '--no-compile')
         self.command([self.python, '-m', 'pip', 'install', *options, *arguments], title=step.title,
                      env=build_environment(self.venv))
 
