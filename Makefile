@@ -9,7 +9,7 @@ TEST_ARGS ?=
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env repair doctor demo test lint format docs wheel clean
+.PHONY: help env repair doctor demo test fast lint format docs wheel clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1 | /' | column -t -s '|'
@@ -30,6 +30,9 @@ demo: env ## Train a small Mask2Former on the CPU, evaluate it, write pictures a
 
 test: lint ## Style, import rules and all tests; one part: make test TEST_ARGS=tests/test_ops
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
+
+fast: lint ## The same without the slow tests
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(TEST_JOBS) --dist loadfile -m "not slow" $(TEST_ARGS)
 
 lint: env ## Style (ruff) and import rules (import-linter)
 	$(VENV_PYTHON) -m ruff check .

@@ -426,6 +426,7 @@ def test_command(repo, tmp_path, capsys, arguments, code, text):
     assert (tmp_path / 'shapes' / MANIFEST).exists() == (code == 0)
 
 
+@pytest.mark.slow
 def test_demo_makes_its_data(repo, tmp_path):
     demo = tool_at(repo / 'tools/misc/demo.py')
     demo._make_data(Namespace(data_root=tmp_path / 'shapes', scenes=(1, 1)))

@@ -488,6 +488,7 @@ def test_builds_once_and_quietly(kernels, fresh, monkeypatch, capfd, caplog):
     assert capfd.readouterr() == ('', '')
 
 
+@pytest.mark.slow
 def test_processes_and_threads_may_load_together(kernels, fresh):
     code = ('from concurrent.futures import ThreadPoolExecutor as T\n'
             'from unimask.ops.cpu import native\n'

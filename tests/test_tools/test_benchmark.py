@@ -119,6 +119,7 @@ def test_size_is_checked() -> None:
     assert result.returncode == 2 and 'multiple of 32' in result.stderr
 
 
+@pytest.mark.slow
 def test_whole_benchmark(tmp_path: Path) -> None:
     file = tmp_path / 'report.json'
     result = call('benchmark.py', 'infer', '--peer', 'mmdet', '--size', '64', '--objects', '3',

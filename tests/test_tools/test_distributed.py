@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.test_tools.conftest import CONFIG, ROOT, command
 
 
@@ -25,6 +27,7 @@ def script(name: str, *words: object, **options: object) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_test(shapes: Path, tmp_path: Path, tool) -> None:
     out = script('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'run',
                  data_root=shapes, max_iters=2)
