@@ -70,7 +70,8 @@ def test_overlapping_segments_are_refused() -> None:
         PixelCriterion()(DensePrediction(torch.zeros(1, 1, 3, 4, 6)), targets)
 
 
-@pytest.mark.parametrize('options', [dict(average='mean'), dict(hardest=0)])
+@pytest.mark.parametrize('options', [
+    dict(average='mean'), dict(hardest=0), dict(overlap='drop')])
 def test_wrong_options(options: dict) -> None:
     with pytest.raises(UserError, match=next(iter(options))):
         PixelCriterion(**options)

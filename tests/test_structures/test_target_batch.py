@@ -79,3 +79,14 @@ def test_to_keeps_everything(make: object) -> None:
     targets = make()
     moved = targets.to('cpu')
     assert moved.counts == targets.counts and torch.equal(moved.labels, targets.labels)
+
+
+def test_pixels_of_several_classes_may_be_left_out() -> None:
+    masks = torch.zeros(4, 4, 6, dtype=torch.bool)
+    masks[0, :, :3] = masks[1, :, 2:4] = masks[2, 1:3, 3:6] = masks[3, 0] = True
+    targets = TargetBatch.stack([SegmentTargets.from_masks(masks[:3], [4, 0, 0]),
+                                 SegmentTargets.from_masks(masks[3:], [2])])
+    found = targets.semantic_map(9, overlap='ignore')
+    assert found.tolist() == [
+        [[4, 4, 9, 0, 9, 9], [4, 4, 9, 0, 0, 0], [4, 4, 9, 0, 0, 0], [4, 4, 9, 0, 9, 9]],
+        [[2] * 6, [9] * 6, [9] * 6, [9] * 6]]

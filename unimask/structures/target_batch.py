@@ -131,30 +131,42 @@ class TargetBatch:
         touched = torch.zeros(images * slots * size[0] * size[1], dtype=torch.bool, device=device)
         return touched.index_fill_(0, place.flatten(), True).view(images, slots, *size)
 
-    def semantic_map(self, ignore: int = 255) -> Tensor:
+    def semantic_map(self, ignore: int = 255, *, overlap: str = 'refuse') -> Tensor:
         """Class of every pixel, (B, H, W) int64.
 
         Args:
             ignore: Value of pixels without segment.
+            overlap: ``refuse`` overlapping segments, or ``ignore`` the pixels that belong to
+                segments of different classes.
 
         Raises:
-            ValueError: If segments overlap, so that a pixel has several.
+            UserError: If segments overlap and that is refused.
         """
         if self.masks is not None:
-            return self._semantic_from_masks(ignore)
+            return self._semantic_from_masks(ignore, refuse=overlap == 'refuse')
         slots = max(self.counts, default=0) + 1
         table = self.labels.new_full((len(self.counts), slots), ignore)
         table[self.image_index, self.within_image] = self.labels
         return table.gather(1, self.index_maps.flatten(1).long()).view(self.index_maps.shape)
 
-    def _semantic_from_masks(self, ignore: int) -> Tensor:
-        shape = (len(self.counts), *self.size)
-        covered = torch.zeros(shape, dtype=torch.int32, device=self.labels.device)
-        covered.index_add_(0, self.image_index, self.masks.int())
-        if bool((covered > 1).any()):
+    def _semantic_from_masks(self, ignore: int, *, refuse: bool) -> Tensor:
+        if refuse and self._overlaps():
             raise UserError(
                 'segments of an image overlap, so its pixels have no single class. Dense losses '
-                'need a semantic or panoptic map: gt_sem_seg or gt_panoptic_seg.')
-        classes = torch.zeros(shape, dtype=torch.int64, device=self.labels.device)
-        classes.index_add_(0, self.image_index, self.masks * self.labels[:, None, None])
-        return classes.masked_fill_(covered == 0, ignore)
+                'need a semantic or panoptic map, gt_sem_seg or gt_panoptic_seg; or pixels of '
+                "several classes are left out: PixelCriterion's overlap='ignore'.")
+        shape, device = (len(self.counts), *self.size), self.labels.device
+        lowest = torch.full(shape, torch.iinfo(torch.int64).max, device=device)
+        highest = torch.full(shape, -1, device=device)
+        images = [image for image, count in enumerate(self.counts) for _ in range(count)]
+        # One segment at a time: integer maps of all of them would be large.
+        for image, mask, label in zip(images, self.masks, self.labels, strict=True):
+            lowest[image] = torch.where(mask, lowest[image].minimum(label), lowest[image])
+            highest[image] = torch.where(mask, highest[image].maximum(label), highest[image])
+        return torch.where(lowest == highest, highest, ignore)
+
+    def _overlaps(self) -> bool:
+        covered = torch.zeros((len(self.counts), *self.size), dtype=torch.int32,
+                              device=self.labels.device)
+        covered.index_add_(0, self.image_index, self.masks.int())
+        return bool((covered > 1).any())

@@ -33,30 +33,37 @@ class PixelCriterion(nn.Module):
             (online hard example mining); None for all of them. The divisor stays that of
             ``average``.
         align_corners: How the logits are resized.
+        overlap: ``refuse`` overlapping segments, whose pixels have no single class, or ``ignore``
+            pixels of several classes. For instances without a map of classes.
 
     Raises:
         UserError: An option has a value that it cannot have.
     """
 
     def __init__(self, *, weight: float = 1.0, average: Literal['valid', 'all'] = 'valid',
-                 hardest: int | None = None, align_corners: bool = False) -> None:
+                 hardest: int | None = None, align_corners: bool = False,
+                 overlap: Literal['refuse', 'ignore'] = 'refuse') -> None:
         super().__init__()
         if average not in ('valid', 'all'):
             raise UserError(f"PixelCriterion.average must be 'valid' or 'all', not {average!r}.")
         if hardest is not None and hardest < 1:
             raise UserError(f'PixelCriterion.hardest must be at least 1 pixel, not {hardest}.')
+        if overlap not in ('refuse', 'ignore'):
+            raise UserError(
+                f"PixelCriterion.overlap must be 'refuse' or 'ignore', not {overlap!r}.")
         self.weight = weight
         self.average = average
         self.hardest = hardest
         self.align_corners = align_corners
+        self.overlap = overlap
 
     def forward(self, prediction: DensePrediction, targets: TargetBatch) -> dict[str, Tensor]:
         """``loss_sem`` of the last prediction, ``d{i}.loss_sem`` of the earlier ones.
 
         Raises:
-            ValueError: If segments overlap.
+            UserError: If segments overlap and that is refused.
         """
-        wanted = targets.semantic_map(IGNORE)
+        wanted = targets.semantic_map(IGNORE, overlap=self.overlap)
         with torch.autocast(wanted.device.type, enabled=False):
             values = [self.compare(logits.float(), wanted) for logits in prediction.logits]
         return named_losses({'loss_sem': torch.stack(values)})
