@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unimask.errors import UserError
@@ -212,8 +213,7 @@ class PilotQueries:
         among = (group[:, None] == group) | (group == groups)
         if self.counts_padding:
             return among[None, None]
-        seen = torch.cat([self.slots.taken(), self.slots.taken().new_ones(
-            self.slots.shape[0], num_queries)], dim=1)
+        seen = F.pad(self.slots.taken(), (0, num_queries), value=True)
         return (among & seen[:, None])[:, None]
 
     def split(self, prediction: MaskPrediction) -> MaskPrediction:
