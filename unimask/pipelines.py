@@ -99,9 +99,13 @@ def jitter_and_crop(crop_size: int, *, ratio_range: tuple[float, float] = (0.1, 
             dict(type='FixedSizeCrop', size=crop_size)]
 
 
-def detr_crop() -> list[Step]:
-    """Mirroring, and half of the time a crop before the picture is resized (DETR, MaskFormer)."""
-    resize = dict(type='ResizeShortestEdge', short_edge=DETR_EDGES, max_long=1333)
+def detr_crop(*, max_long: int = 1333) -> list[Step]:
+    """Mirroring, and half of the time a crop before the picture is resized (DETR, MaskFormer).
+
+    Args:
+        max_long: Limit of the longer edge in pixels.
+    """
+    resize = dict(type='ResizeShortestEdge', short_edge=DETR_EDGES, max_long=max_long)
     crop = [dict(type='ResizeShortestEdge', short_edge=(400, 500, 600)),
             dict(type='RandomRangeCrop', min_size=384, max_size=600)]
     return [dict(type='mmdet.RandomFlip', prob=0.5),

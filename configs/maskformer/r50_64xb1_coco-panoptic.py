@@ -5,5 +5,7 @@ _base_ = [
     '../_base_/schedules/maskformer_554k.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(**_base_.encoder, **_base_.labels)
+model = dict(
+    **_base_.encoder, **_base_.labels,
+    data_preprocessor=dict(pad_size_divisor=1))  # a batch is as large as its largest picture
 train_dataloader = dict(batch_size=1)

@@ -15,7 +15,7 @@ import yaml
 from mmengine.config import Config
 
 from unimask.convert import convert
-from unimask.models.heads import PerPixelHead
+from unimask.models.heads import PerPixelHead, PerPixelQueryHead
 from unimask.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -35,6 +35,10 @@ QUERY_RECIPE = {
     'w_dice': lambda cfg: cfg.model.criterion.mask_losses[1].weight,
     'eos': lambda cfg: cfg.model.criterion.no_object_weight,
     'queries': lambda cfg: cfg.model.head.num_queries,
+}
+DENSE = {  # heads without classes of their queries
+    'PerPixelBaselineHead': 'PerPixelHead',
+    'PerPixelBaselinePlusHead': 'PerPixelQueryHead',
 }
 # Published files that are written again under another name, or are left over from debugging.
 DOUBLE = {
@@ -110,6 +114,8 @@ def test_model_takes_the_classes_of_its_data(file: Path) -> None:
     model = build(file)
     if isinstance(model.head, PerPixelHead):
         assert model.head.classifier.out_channels == model.taxonomy.num_classes
+    elif isinstance(model.head, PerPixelQueryHead):
+        assert model.head.query_embed.num_embeddings == model.taxonomy.num_classes
     else:
         assert model.head.class_embed.out_features == model.taxonomy.num_classes + 1
     if isinstance(cfg.model.taxonomy, str):
@@ -139,9 +145,9 @@ def test_parameters_equal_the_published_ones(file: Path, published: str, index: 
 @pytest.mark.parametrize(('file', 'published'), paired())
 def test_recipe_equals_the_published_one(file: Path, published: str, index: dict) -> None:
     row, cfg = index[published], load(file)
-    dense = row['head'] == 'PerPixelBaselineHead'
+    dense = DENSE.get(row['head'])
     recipe = RECIPE if dense else RECIPE | QUERY_RECIPE
-    assert dense == (cfg.model.head.type == 'PerPixelHead')
+    assert cfg.model.head.type == dense if dense else 'PerPixel' not in cfg.model.head.type
     assert {name: value(cfg) for name, value in recipe.items()} == {
         name: pytest.approx(float(row[name])) for name in recipe}
     assert (cfg.optim_wrapper.type == 'AmpOptimWrapper') == (row['amp'] == 'True')
@@ -155,8 +161,12 @@ def test_recipe_equals_the_published_one(file: Path, published: str, index: dict
         assert panoptic.object_threshold == float(row['object_thr'])
         assert panoptic.overlap_threshold == float(row['overlap_thr'])
         assert panoptic.inside_mask != published.startswith('maskformer')
+    backbone = cfg.model.backbone
+    if row['stem'] == 'deeplab':
+        assert (backbone.stem_channels, backbone.multi_grid) == (128, (1, 2, 4))
+        assert (backbone.strides, backbone.dilations) == ((1, 2, 2, 2), (1, 1, 1, 1))
+        assert Path(cfg.model.init_cfg.checkpoint).stem == Path(row['weights']).stem
     if row['window']:
-        backbone = cfg.model.backbone
         assert backbone.window_size == int(row['window'])
         assert backbone.drop_path_rate == float(row['drop_path'])
         stem = Path(cfg.model.init_cfg.checkpoint).stem
@@ -165,8 +175,11 @@ def test_recipe_equals_the_published_one(file: Path, published: str, index: dict
 
 @pytest.mark.parametrize(('file', 'published'), paired())
 def test_schedule_equals_the_published_one(file: Path, published: str, index: dict) -> None:
-    row, schedule = index[published], load(file).param_scheduler[-1]
+    row, (*warm_up, schedule) = index[published], load(file).param_scheduler
     assert not schedule.by_epoch
+    assert [(part.start_factor, part.end) for part in warm_up] == (
+        [(float(row['warm_factor']), int(row['warm_iters']) + 1)]
+        if row['warm_factor'] != '1.0' else [])
     if row['sched'] == 'WarmupPolyLR':
         assert (schedule.type, schedule.power) == ('PolyLR', float(row['poly_power']))
     else:
@@ -187,12 +200,24 @@ def test_data_equal_the_published_ones(file: Path, published: str, index: dict) 
     if row['crop'].endswith(':absolute'):
         assert [f'{h}x{w}' for h, w in (step['size'] for step in crops)] == [
             row['crop'].removesuffix(':absolute')]
+    if row['min_train'] and not row['scale']:
+        edges, longest = train_sizes(cfg.train_dataloader.dataset.pipeline)
+        assert '-'.join(map(str, edges)) == row['min_train']
+        assert longest == int(row['max_train'])
 
 
-@pytest.mark.parametrize('repository', ['mask2former', 'mpformer'])
+def train_sizes(pipeline: list) -> tuple[tuple[int, ...], int]:
+    """Short edges and largest long edge of the last resize of a pipeline."""
+    choice = next((step.transforms[0] for step in pipeline if step.type == 'RandomChoice'), [])
+    resize = next(step for step in [*choice, *pipeline] if step.type == 'ResizeShortestEdge')
+    return tuple(resize.short_edge), resize.max_long
+
+
+@pytest.mark.parametrize('repository', ['maskformer', 'mask2former', 'mpformer'])
 def test_every_published_image_config_has_one_here(repository: str, index: dict) -> None:
     published = {name for name in index
-                 if name.startswith(f'{repository}/') and 'youtubevis' not in name}
+                 if name.startswith(f'{repository}/') and 'youtubevis' not in name
+                 and 'coco-stuff' not in name and 'ade20k-full' not in name}
     named = {entry.get('Published Config') for entry in metafile_entries()}
     assert published - DOUBLE <= named
 

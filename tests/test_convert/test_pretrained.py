@@ -192,3 +192,39 @@ def test_backbones_say_what_imagenet_weights_lack(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='conv1.bias'):
         load_backbone(backbone, dict(weights, **{
             'conv1.bias': torch.zeros(4, dtype=torch.complex64)}), 'x.pth')
+
+
+def detectron2_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """detectron2's names for a ResNet with a deep stem, without counters of batches."""
+    stem = {'0': 'conv1', '1': 'conv1.norm', '3': 'conv2', '4': 'conv2.norm', '6': 'conv3',
+            '7': 'conv3.norm'}
+    renamed = {}
+    for name, tensor in state.items():
+        first, *middle, last = name.split('.')
+        if first == 'stem':
+            name = f'stem.{stem[middle[0]]}.{last}'
+        else:
+            part = '.'.join(middle[1:]).replace('bn1', 'conv1.norm').replace('bn2', 'conv2.norm')
+            part = part.replace('bn3', 'conv3.norm').replace('downsample.0', 'shortcut')
+            part = part.replace('downsample.1', 'shortcut.norm')
+            name = f'res{int(first[-1]) + 1}.{middle[0]}.{part}.{last}'
+        renamed[name] = tensor
+    return {name: tensor for name, tensor in renamed.items() if 'num_batches' not in name}
+
+
+def test_detectron2_backbones(tmp_path: Path) -> None:
+    config = dict(type='mmseg.ResNetV1c', depth=50, base_channels=8, stem_channels=16,
+                  strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), multi_grid=(1, 2, 4),
+                  norm_cfg=dict(type='BN', requires_grad=False))
+    source, target = MODELS.build(config), Segmentor(config)
+    for parameter in source.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    state = detectron2_names(source.state_dict())
+    state['stem.fc.weight'] = state['stem.fc.bias'] = torch.zeros(3)
+    assert {'stem.conv3.norm.running_var', 'res2.0.shortcut.weight'} <= set(state)
+    converted = convert(state)
+    assert converted.source == 'detectron2-resnet'
+    assert set(converted.ignored) == {'stem.fc.weight', 'stem.fc.bias'}
+    PretrainedBackbone(save(tmp_path, {'model': state}))(target)
+    for name, tensor in source.state_dict().items():
+        assert torch.equal(target.backbone.state_dict()[name], tensor), name

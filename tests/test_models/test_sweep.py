@@ -181,6 +181,10 @@ CASES = {
     'PerPixelHead': Case(
         dict(num_classes=3, mask_channels=16, dropout=0.1),
         lambda module: module(PixelFeatures(torch.randn(2, 16, 8, 8))).logits.square().sum()),
+    'PerPixelQueryHead': Case(
+        {k: v for k, v in head(1).config.items() if k != 'num_queries'},
+        lambda module: module(PixelFeatures(
+            torch.randn(2, 16, 8, 8), (torch.randn(2, 32, 4, 6),))).logits.square().sum()),
     'SemanticPriorHead': Case(dict(num_classes=3), run_prior),
     'PixelCriterion': Case(dict(hardest=200), run_dense_criterion),
     'ImagePreprocessor': Case(

@@ -15,6 +15,7 @@ __all__ = ['NAME_MAPS', 'get_map']
 # Source name -> module and constant. Modules load when asked for.
 NAME_MAPS = {
     'detectron2': ('detectron2', 'DETECTRON2'),
+    'detectron2-resnet': ('detectron2', 'DETECTRON2_RESNET'),
     'semask-fpn': ('semask', 'SEMASK_FPN'),
     'mmdet': ('mmdet', 'MMDET'),
     'huggingface': ('huggingface', 'HUGGINGFACE'),

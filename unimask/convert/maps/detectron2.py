@@ -7,29 +7,33 @@ from dataclasses import replace
 from unimask.convert.maps.common import norm_counters, tied, unfold_order, window_indices
 from unimask.convert.rules import Ignore, NameMap, Rule
 
-__all__ = ['DETECTRON2', 'SEMASK_SWIN', 'SWIN_BLOCK', 'swin_rules']
+__all__ = ['DETECTRON2', 'DETECTRON2_RESNET', 'SEMASK_SWIN', 'SWIN_BLOCK', 'swin_rules']
 
 NORM = '{p:weight|bias|running_mean|running_var|num_batches_tracked}'
 AFFINE = '{p:weight|bias}'
 PIXEL = 'sem_seg_head.[pixel_decoder.]'
 PREDICTOR = 'sem_seg_head.predictor.'
-DEEP_STEM = 'backbone.stem.conv3.weight'
 
-RESNET = (
-    # The deep stem of DeepLab's ResNet is one sequence: conv, norm, relu, three times.
-    Rule('backbone.stem.conv1.weight', 'backbone.stem.0.weight', needs=DEEP_STEM),
-    Rule('backbone.stem.conv1.norm.' + NORM, 'backbone.stem.1.{p}', needs=DEEP_STEM),
-    Rule('backbone.stem.conv2.weight', 'backbone.stem.3.weight'),
-    Rule('backbone.stem.conv2.norm.' + NORM, 'backbone.stem.4.{p}'),
-    Rule('backbone.stem.conv3.weight', 'backbone.stem.6.weight'),
-    Rule('backbone.stem.conv3.norm.' + NORM, 'backbone.stem.7.{p}'),
-    Rule('backbone.stem.conv1.weight', 'backbone.conv1.weight'),
-    Rule('backbone.stem.conv1.norm.' + NORM, 'backbone.bn1.{p}'),
-    Rule('backbone.res{s}.{b}.conv{c}.weight', 'backbone.layer{s-1}.{b}.conv{c}.weight'),
-    Rule('backbone.res{s}.{b}.conv{c}.norm.' + NORM, 'backbone.layer{s-1}.{b}.bn{c}.{p}'),
-    Rule('backbone.res{s}.{b}.shortcut.weight', 'backbone.layer{s-1}.{b}.downsample.0.weight'),
-    Rule('backbone.res{s}.{b}.shortcut.norm.' + NORM, 'backbone.layer{s-1}.{b}.downsample.1.{p}'),
-)
+
+def resnet_rules(prefix: str) -> tuple[Rule, ...]:
+    """Rules from detectron2's ResNet, under a prefix, to that of MMDetection and MMSegmentation."""
+    stem, block, deep = prefix + 'stem.', prefix + 'res{s}.{b}.', prefix + 'stem.conv3.weight'
+    layer = 'backbone.layer{s-1}.{b}.'
+    return (
+        # The deep stem of DeepLab's ResNet is one sequence: conv, norm, relu, three times.
+        Rule(stem + 'conv1.weight', 'backbone.stem.0.weight', needs=deep),
+        Rule(stem + 'conv1.norm.' + NORM, 'backbone.stem.1.{p}', needs=deep),
+        Rule(stem + 'conv2.weight', 'backbone.stem.3.weight'),
+        Rule(stem + 'conv2.norm.' + NORM, 'backbone.stem.4.{p}'),
+        Rule(stem + 'conv3.weight', 'backbone.stem.6.weight'),
+        Rule(stem + 'conv3.norm.' + NORM, 'backbone.stem.7.{p}'),
+        Rule(stem + 'conv1.weight', 'backbone.conv1.weight'),
+        Rule(stem + 'conv1.norm.' + NORM, 'backbone.bn1.{p}'),
+        Rule(block + 'conv{c}.weight', layer + 'conv{c}.weight'),
+        Rule(block + 'conv{c}.norm.' + NORM, layer + 'bn{c}.{p}'),
+        Rule(block + 'shortcut.weight', layer + 'downsample.0.weight'),
+        Rule(block + 'shortcut.norm.' + NORM, layer + 'downsample.1.{p}'),
+    )
 
 
 SWIN_BLOCK = (
@@ -150,8 +154,17 @@ HEADS = (
 DETECTRON2 = NameMap(
     name='detectron2',
     signature=('sem_seg_head.{p*}',),
-    rules=(*SEMASK_SWIN, *RESNET, Rule('backbone.norm{i}.' + AFFINE, 'backbone.norm{i}.{p}'),
-           *swin_rules('backbone.'), *MASK2FORMER_HEAD, *MASKFORMER_HEAD, *HEADS,
-           *FEATURE_ALIGNMENT, *PIXEL_DECODER),
+    rules=(*SEMASK_SWIN, *resnet_rules('backbone.'),
+           Rule('backbone.norm{i}.' + AFFINE, 'backbone.norm{i}.{p}'), *swin_rules('backbone.'),
+           *MASK2FORMER_HEAD, *MASKFORMER_HEAD, *HEADS, *FEATURE_ALIGNMENT, *PIXEL_DECODER),
     supply=(norm_counters, window_indices),
+)
+
+# Its ImageNet weights: a backbone alone.
+DETECTRON2_RESNET = NameMap(
+    name='detectron2-resnet',
+    signature=('res2.{b}.conv1.weight',),
+    rules=(*resnet_rules(''),
+           Ignore('{h:linear|fc|stem.fc}.{p:weight|bias}', 'classifier of the pre-training task')),
+    supply=(norm_counters,),
 )

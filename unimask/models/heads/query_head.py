@@ -17,7 +17,7 @@ class QueryHead(BaseModule):
     Its parameters are the head's own, so that every query head has the same names for them.
 
     Args:
-        num_classes: K.
+        num_classes: K; None for queries that predict masks alone.
         mask_channels: C_m.
         channels: C.
 
@@ -29,10 +29,11 @@ class QueryHead(BaseModule):
     tasks = ('semantic', 'instance', 'panoptic')
     class_parameters: tuple[str, ...] = ('class_embed',)
 
-    def __init__(self, *, num_classes: int, mask_channels: int, channels: int) -> None:
+    def __init__(self, *, num_classes: int | None, mask_channels: int, channels: int) -> None:
         super().__init__()
         self.decoder_norm = nn.LayerNorm(channels)
-        self.class_embed = Linear(channels, num_classes + 1)
+        if num_classes is not None:
+            self.class_embed = Linear(channels, num_classes + 1)
         self.mask_embed = MLP(
             inputs=channels, hidden=channels, outputs=mask_channels, num_layers=3)
 
