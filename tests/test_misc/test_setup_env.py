@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -240,8 +241,9 @@ class TestSteps:
         def compiles(step: setup_env.Step, wheel: wheels.Wheel) -> None:
             checkout.announce(step.title)
 
-        for name in ('pip', 'diagnosis', 'check_machine', 'warm_up'):
+        for name in ('pip', 'diagnosis', 'check_machine'):
             monkeypatch.setattr(checkout, name, lambda *arguments: '')
+        monkeypatch.setattr(checkout, 'warming_up', nullcontext)
         monkeypatch.setattr(checkout, 'version', lambda: (3, 11))
         monkeypatch.setattr(checkout, 'lacks_mmcv', lambda step: False)
         monkeypatch.setattr(checkout, 'do_mmcv', compiles)
@@ -252,6 +254,36 @@ class TestSteps:
             '[3/6] other libraries', '[4/6] OpenCV', '[5/6] mmcv with compiled ops',
             '[6/6] unimask itself']
         assert checkout.ready()
+
+    def test_kernels_that_cannot_be_compiled_are_a_note(
+            self, checkout: setup_env.Setup, capsys: pytest.CaptureFixture) -> None:
+        python_that(checkout, 'echo no compiler; exit 1')
+        with checkout.warming_up():
+            pass
+        assert 'note: the CPU kernels of unimask could not be compiled' in capsys.readouterr().out
+        assert 'no compiler' in (checkout.venv / 'kernels.log').read_text()
+
+    def test_kernels_are_given_up_with_the_step_beside_them(
+            self, checkout: setup_env.Setup) -> None:
+        told = checkout.root / 'pid'
+        told.touch()
+        python_that(checkout, f'echo $$ > {told}; exec sleep 60')
+        begun = time.monotonic()
+        with pytest.raises(choice.SetupError), checkout.warming_up():
+            while not told.read_text():
+                time.sleep(0.01)
+            raise choice.SetupError('the step failed')
+        assert time.monotonic() - begun < 30
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(told.read_text()), 0)
+
+
+def python_that(checkout: setup_env.Setup, does: str) -> None:
+    """Put a script in place of the environment's Python."""
+    python = Path(checkout.python)
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\n{does}\n')
+    python.chmod(0o755)
 
 
 def test_interrupt_ends_the_child(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def rebuild_mmcv(*, gpu: bool = False) -> str:
     """Compile mmcv's ops against the torch that is installed."""
     name = 'mmcv' if _installed('mmcv') else requirements('mminstall')[0]
     # Without debug information it takes half of the time; setup_env_header.py has the same flags.
-    force = 'FORCE_CUDA=1 ' if gpu else 'CFLAGS="-g0 -O2 -DNDEBUG -fwrapv -Wall" '
+    force = 'FORCE_CUDA=1 ' if gpu else 'CFLAGS="-g0 -O2 -DNDEBUG -fwrapv" '
     # torch compiles extensions in parallel only where it finds ninja by PATH.
     path = f'PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH'
     return (f'{path} {force}MMCV_WITH_OPS=1 MAX_JOBS={os.cpu_count()} '

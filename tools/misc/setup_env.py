@@ -3,8 +3,9 @@
 The command is ``make env``; the script needs the standard library alone. A second run finds the
 stamp of the first and ends at once; where requirements or installed packages changed since, every
 step is looked at again and only what is missing or broken is mended. mmcv is compiled while other
-libraries are installed. Everything that the steps print goes to ``.venv/setup.log``, what the
-compilation prints to ``.venv/mmcv.log``.
+libraries are installed, unimask's own kernels while unimask is installed and checked. Everything
+that the steps print goes to ``.venv/setup.log``, what the compilations print to ``.venv/mmcv.log``
+and ``.venv/kernels.log``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from setup_env_process import CommandFailed, clean_environment, diagnose, duration, run
+from setup_env_process import CommandFailed, Job, clean_environment, diagnose, duration, run
 from setup_env_python import SUPPORTED, SetupError, candidates, choose
 from setup_env_wheel import Wheel, build_environment
 
@@ -135,8 +136,8 @@ class Setup:
             self.do(todo.libraries)
             self.do(todo.opencv)
             self.do_mmcv(todo.mmcv, wheel)
-        self.do(todo.unimask)
-        self.warm_up()
+        with self.warming_up():
+            self.do(todo.unimask)
         self.stamp.write_text(json.dumps(self.state(), indent=1))
         print(f'The environment is ready after {duration(time.monotonic() - begun)}.', flush=True)
 
@@ -290,14 +291,23 @@ class Setup:
             return error.output.strip()
         return ''
 
-    def warm_up(self) -> None:
-        """Compile unimask's own CPU kernels now instead of at the first training step."""
+    @contextmanager
+    def warming_up(self) -> Iterator[None]:
+        """Compile unimask's own CPU kernels meanwhile instead of at the first training step."""
         code = 'from unimask.ops.cpu import native; raise SystemExit(native.load() is None)'
+        log = self.venv / 'kernels.log'
+        job = Job([self.python, '-c', code], log=log, title='CPU kernels of unimask',
+                  extra_env={'PYTHONPATH': str(self.root)})
         try:
-            run([self.python, '-c', code], log=self.log, title='compiling CPU kernels')
+            yield
+        except BaseException:
+            job.stop()
+            raise
+        try:
+            job.finish()
         except CommandFailed:
             print('    note: the CPU kernels of unimask could not be compiled; training on the CPU '
-                  f'works, but slower (see {self.log})', flush=True)
+                  f'works, but slower (see {log})', flush=True)
 
     def command(self, command: Sequence[str], *, title: str,
                 env: dict[str, str] | None = None) -> None:
