@@ -42,16 +42,17 @@ def testing(load: str | Step, *, short_edge: int, max_long: int) -> list[Step]:
             dict(type='PackSegInputs')]
 
 
-def scale_and_crop(short_edge: int, crop_size: tuple[int, int], *, pad: bool = True
-                   ) -> list[Step]:
-    """A random scale of 0.5 to 2, a crop, colours and mirroring (Mask2Former but for COCO).
+def scale_and_crop(short_edge: int, crop_size: tuple[int, int], *, largest: float = 2.0,
+                   pad: bool = True) -> list[Step]:
+    """A random scale in steps of 0.1, a crop, colours and mirroring (Mask2Former but for COCO).
 
     Args:
         short_edge: Length of the shorter edge at scale 1, in pixels.
         crop_size: Height and width of the crop in pixels.
+        largest: The scale is between 0.5 and this.
         pad: Pad smaller pictures to the size of the crop.
     """
-    edges = [int(0.1 * step * short_edge) for step in range(5, 21)]
+    edges = [int(0.1 * step * short_edge) for step in range(5, round(10 * largest) + 1)]
     resize = dict(type='ResizeShortestEdge', short_edge=edges, max_long=4 * short_edge)
     return [resize, *crop_and_colour(crop_size, pad=pad)]
 

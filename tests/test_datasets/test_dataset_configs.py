@@ -47,6 +47,7 @@ PUBLISHED = {  # crop or jitter size, short edge and limit of the long edge in t
     'cityscapes_semantic_512x1024': ((512, 1024), 1024, 2048),
     'cityscapes_panoptic_512x1024': ((512, 1024), 1024, 2048),
     'cityscapes_instance_512x1024': ((512, 1024), 1024, 2048),
+    'coco_stuff10k_semantic_640': ((640, 640), 640, 2560),
     'mapillary_semantic_1024': ((1024, 1024), 2048, 2048),
     'mapillary_panoptic_1024': ((1024, 1024), 2048, 2048)}
 SHORT_EDGES = {512: (256, 307, 1024), 640: (320, 384, 1280), 1024: (512, 614, 2048),
@@ -62,8 +63,10 @@ def test_published_sizes(name):
     assert (test_resize.short_edge, test_resize.max_long) == (short, long)
     for train_resize in [t for t in cfg.train_pipeline if t.type == 'ResizeShortestEdge']:
         choices = train_resize.short_edge
-        assert len(choices) == 16
-        assert (choices[0], choices[1], choices[-1]) == SHORT_EDGES[short]
+        few = 'stuff' in name  # 0.5 to 1.5 times
+        assert len(choices) == (11 if few else 16)
+        assert (choices[0], choices[1]) == SHORT_EDGES[short][:2]
+        assert choices[-1] == (960 if few else SHORT_EDGES[short][2])
         assert train_resize.max_long == 4 * short
     padded = any(t.type in ('PadToSize', 'FixedSizeCrop') for t in cfg.train_pipeline)
     assert padded == ('cityscapes' not in name and 'detr' not in name)

@@ -26,6 +26,7 @@ from unimask.datasets.semantic import (
     ADE20KSemanticDataset,
     CamVidDataset,
     CityscapesSemanticDataset,
+    COCOStuff10kDataset,
     MapillarySemanticDataset,
     SemanticDataset,
 )
@@ -37,9 +38,10 @@ from unimask.datasets.shapes import (
 from unimask.datasets.transforms import *  # noqa: F403
 
 __all__ = [
-    'ADE20KInstanceDataset', 'ADE20KPanopticDataset', 'ADE20KSemanticDataset', 'CamVidDataset',
-    'CityscapesInstanceDataset', 'CityscapesPanopticDataset', 'CityscapesSemanticDataset',
-    'CocoFormatDataset', 'CocoInstanceDataset', 'CocoPanopticDataset', 'InstanceDataset',
-    'MapillaryPanopticDataset', 'MapillarySemanticDataset', 'PanopticDataset', 'PennFudanDataset',
-    'SemanticDataset', 'ShapesDataset', 'ShapesInstanceDataset', 'ShapesSemanticDataset',
+    'ADE20KInstanceDataset', 'ADE20KPanopticDataset', 'ADE20KSemanticDataset',
+    'COCOStuff10kDataset', 'CamVidDataset', 'CityscapesInstanceDataset',
+    'CityscapesPanopticDataset', 'CityscapesSemanticDataset', 'CocoFormatDataset',
+    'CocoInstanceDataset', 'CocoPanopticDataset', 'InstanceDataset', 'MapillaryPanopticDataset',
+    'MapillarySemanticDataset', 'PanopticDataset', 'PennFudanDataset', 'SemanticDataset',
+    'ShapesDataset', 'ShapesInstanceDataset', 'ShapesSemanticDataset',
 ]

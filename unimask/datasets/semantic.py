@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from collections.abc import Iterator, Mapping
+from functools import partialmethod
 from pathlib import PurePath
 
 import mmengine.fileio
@@ -18,8 +19,8 @@ from unimask.datasets.transforms.loading import LoadSemanticMap
 from unimask.errors import UserError
 from unimask.registry import DATASETS
 
-__all__ = ['ADE20KSemanticDataset', 'CamVidDataset', 'CityscapesSemanticDataset',
-           'MapillarySemanticDataset', 'SemanticDataset']
+__all__ = ['ADE20KSemanticDataset', 'COCOStuff10kDataset', 'CamVidDataset',
+           'CityscapesSemanticDataset', 'MapillarySemanticDataset', 'SemanticDataset']
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 # Spellings of the same kind of file.
@@ -206,6 +207,37 @@ class MapillarySemanticDataset(_CheckedFiles, mmseg.datasets.MapillaryDataset_v1
     METAINFO = dict(
         classes=mmseg.datasets.MapillaryDataset_v1.METAINFO['classes'][:65],
         palette=mmseg.datasets.MapillaryDataset_v1.METAINFO['palette'][:65])
+
+
+@DATASETS.register_module()
+class COCOStuff10kDataset(_CheckedFiles, mmseg.datasets.COCOStuffDataset):
+    """COCO-Stuff 10k v1.1: 80 things and 91 kinds of stuff, 171 classes.
+
+    The release holds MATLAB files with ids of 0 to 182. Label maps are made of them in two ways:
+
+    - MMSegmentation's ``*_labelTrainIds.png`` (so does ``coco_stuff10k.py`` of our dataset
+      converters): 0 = unlabelled, 1 to 171. This is the default, ``reduce_zero_label=True``.
+    - MaskFormer's ``*.png``: 0 to 170, 255 = unlabelled. For these state
+      ``reduce_zero_label=False, seg_map_suffix='.png'``.
+
+    Raises:
+        UserError: The maps looked at are of the other kind, which would move every label by one.
+    """
+
+    SOURCE = sources.COCO_STUFF_10K
+    __init__ = partialmethod(mmseg.datasets.COCOStuffDataset.__init__, reduce_zero_label=True)
+
+    def _judge(self, survey: LabelSurvey) -> None:
+        if self.reduce_zero_label and 255 in survey.values:
+            raise UserError(
+                f'{self._name}: {survey.text} (such as {survey.example}) have the value 255, '
+                'which maps that count from 1 (0 = unlabelled) do not have: these count from 0, '
+                'as those of MaskFormer do. State reduce_zero_label=False for them.')
+        if not self.reduce_zero_label and 255 not in survey.values and 0 in survey.values:
+            warn(f'{self._name}: {survey.text} (such as {survey.example}) have no pixel of the '
+                 'value 255. If 0 means "unlabelled", as in *_labelTrainIds.png, leave out '
+                 'reduce_zero_label=False: every label is off by one now.')
+        super()._judge(survey)
 
 
 @DATASETS.register_module()
