@@ -8,7 +8,6 @@ from tiny_data import write_image, write_semantic
 from unimask.datasets import (
     ADE20KSemanticDataset,
     CamVidDataset,
-    MapillarySemanticDataset,
     SemanticDataset,
     transforms,
 )
@@ -45,16 +44,6 @@ def test_missing_files(tmp_path):
         SemanticDataset(**options, metainfo=METAINFO)
     with pytest.raises(UserError, match=r'no images \*\.tif'):
         SemanticDataset(**options, img_suffix='.tif', metainfo=METAINFO)
-
-
-def test_mapillary_ignores_unlabelled(tmp_path):
-    labels = np.array([[0, 64], [65, 65]], np.uint8)
-    pipeline = [dict(type='LoadImage'), dict(type='LoadSemanticMap', void_labels=(65,))]
-    dataset = MapillarySemanticDataset(**write_semantic(tmp_path, labels), pipeline=pipeline)
-    assert dataset[0]['gt_seg_map'].tolist() == [[0, 64], [255, 255]]
-    assert len(dataset.metainfo['classes']) == 65
-    with pytest.raises(UserError, match=r'values \[65\]'):
-        MapillarySemanticDataset(**write_semantic(tmp_path, labels), pipeline=PIPELINE)
 
 
 def test_ade20k_counts_from_one(shared_data, tmp_path):

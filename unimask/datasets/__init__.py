@@ -7,6 +7,7 @@ from unimask.utils.setup import import_quietly
 
 import_quietly(('mmdet.datasets', 'mmseg.datasets'))
 
+from unimask.datasets.ade20k_full import ADE20KFullSemanticDataset
 from unimask.datasets.coco_format import CocoFormatDataset
 from unimask.datasets.instance import (
     ADE20KInstanceDataset,
@@ -15,11 +16,11 @@ from unimask.datasets.instance import (
     InstanceDataset,
     PennFudanDataset,
 )
+from unimask.datasets.mapillary import MapillaryPanopticDataset, MapillarySemanticDataset
 from unimask.datasets.panoptic import (
     ADE20KPanopticDataset,
     CityscapesPanopticDataset,
     CocoPanopticDataset,
-    MapillaryPanopticDataset,
     PanopticDataset,
 )
 from unimask.datasets.semantic import (
@@ -27,7 +28,6 @@ from unimask.datasets.semantic import (
     CamVidDataset,
     CityscapesSemanticDataset,
     COCOStuff10kDataset,
-    MapillarySemanticDataset,
     SemanticDataset,
 )
 from unimask.datasets.shapes import (
@@ -38,8 +38,8 @@ from unimask.datasets.shapes import (
 from unimask.datasets.transforms import *  # noqa: F403
 
 __all__ = [
-    'ADE20KInstanceDataset', 'ADE20KPanopticDataset', 'ADE20KSemanticDataset',
-    'COCOStuff10kDataset', 'CamVidDataset', 'CityscapesInstanceDataset',
+    'ADE20KFullSemanticDataset', 'ADE20KInstanceDataset', 'ADE20KPanopticDataset',
+    'ADE20KSemanticDataset', 'COCOStuff10kDataset', 'CamVidDataset', 'CityscapesInstanceDataset',
     'CityscapesPanopticDataset', 'CityscapesSemanticDataset', 'CocoFormatDataset',
     'CocoInstanceDataset', 'CocoPanopticDataset', 'InstanceDataset', 'MapillaryPanopticDataset',
     'MapillarySemanticDataset', 'PanopticDataset', 'PennFudanDataset', 'SemanticDataset',

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from unimask.errors import UserError, did_you_mean
 
-__all__ = ['ChecksClasses']
+__all__ = ['ChecksClasses', 'check_names']
 
 _NAME_LISTS = ('classes', 'thing_classes', 'stuff_classes')
 
@@ -26,7 +26,7 @@ class ChecksClasses:
             _check_is_list((metainfo or {}).get(key), key, cls.__name__)
         loaded = super()._load_metainfo(metainfo)
         for key in _NAME_LISTS:
-            _check_names(loaded.get(key), key, cls.__name__)
+            check_names(loaded.get(key), key, cls.__name__)
         _follow_choice(loaded, set(metainfo or ()), cls.METAINFO)
         _check_subset(loaded, cls.__name__)
         return loaded
@@ -42,7 +42,12 @@ def _check_is_list(value: object, key: str, owner: str) -> None:
         raise UserError(f'{owner}: metainfo.{key} is {value!r}, not a list of names.')
 
 
-def _check_names(names: object, key: str, owner: str) -> None:
+def check_names(names: object, key: str, owner: str) -> None:
+    """Raise an error unless all are names, and different ones.
+
+    Raises:
+        UserError: It names the owner and the key of its metainfo.
+    """
     for name in names or ():
         if not isinstance(name, str) or not name.strip():
             raise UserError(f'{owner}: metainfo.{key} has {name!r}, which is no name.')

@@ -16,7 +16,7 @@ from unimask.datasets.reporting import some, warn
 from unimask.registry import DATASETS
 
 __all__ = ['ADE20KPanopticDataset', 'CityscapesPanopticDataset', 'CocoPanopticDataset',
-           'MapillaryPanopticDataset', 'PanopticDataset']
+           'PanopticDataset']
 
 KEYS = dict(image_id=ID, file_name=str, segments_info=list)
 SEGMENT_KEYS = dict(id=int, category_id=ID)
@@ -164,25 +164,3 @@ class CityscapesPanopticDataset(PanopticDataset):
         """Path of an image: the file name in the JSON is not the one on disk, its id is."""
         city = image['id'].split('_')[0]
         return osp.join(self.data_prefix['img'], city, f'{image["id"]}_leftImg8bit.png')
-
-
-# In version 1.2, as told apart by its panoptic annotation.
-MAPILLARY_THINGS = (
-    'Bird', 'Ground Animal', 'Crosswalk - Plain', 'Person', 'Bicyclist', 'Motorcyclist',
-    'Other Rider', 'Lane Marking - Crosswalk', 'Banner', 'Bench', 'Bike Rack', 'Billboard',
-    'Catch Basin', 'CCTV Camera', 'Fire Hydrant', 'Junction Box', 'Mailbox', 'Manhole',
-    'Phone Booth', 'Street Light', 'Pole', 'Traffic Sign Frame', 'Utility Pole', 'Traffic Light',
-    'Traffic Sign (Back)', 'Traffic Sign (Front)', 'Trash Can', 'Bicycle', 'Boat', 'Bus', 'Car',
-    'Caravan', 'Motorcycle', 'Other Vehicle', 'Trailer', 'Truck', 'Wheeled Slow')
-
-
-@DATASETS.register_module()
-class MapillaryPanopticDataset(PanopticDataset):
-    """Mapillary Vistas v1.2 panoptic: 65 classes, 37 of them things; category ids 1 to 65."""
-
-    SOURCE = sources.MAPILLARY
-    METAINFO = dict(
-        classes=mmseg.datasets.MapillaryDataset_v1.METAINFO['classes'][:65],
-        thing_classes=MAPILLARY_THINGS,
-        palette=[tuple(c) for c in mmseg.datasets.MapillaryDataset_v1.METAINFO['palette'][:65]])
-    FIRST_CATEGORY_ID = 1

@@ -20,7 +20,7 @@ from unimask.errors import UserError
 from unimask.registry import DATASETS
 
 __all__ = ['ADE20KSemanticDataset', 'COCOStuff10kDataset', 'CamVidDataset',
-           'CityscapesSemanticDataset', 'MapillarySemanticDataset', 'SemanticDataset']
+           'CityscapesSemanticDataset', 'SemanticDataset']
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 # Spellings of the same kind of file.
@@ -194,19 +194,6 @@ class CityscapesSemanticDataset(_CheckedFiles, mmseg.datasets.CityscapesDataset)
     """Cityscapes: 19 classes, label maps with train ids."""
 
     SOURCE = sources.CITYSCAPES
-
-
-@DATASETS.register_module()
-class MapillarySemanticDataset(_CheckedFiles, mmseg.datasets.MapillaryDataset_v1):
-    """Mapillary Vistas v1.2 with its 65 evaluated classes.
-
-    Index 65 of the files, *unlabelled*, is to be ignored: ``LoadSemanticMap(void_labels=(65,))``.
-    """
-
-    SOURCE = sources.MAPILLARY
-    METAINFO = dict(
-        classes=mmseg.datasets.MapillaryDataset_v1.METAINFO['classes'][:65],
-        palette=mmseg.datasets.MapillaryDataset_v1.METAINFO['palette'][:65])
 
 
 @DATASETS.register_module()

