@@ -119,6 +119,30 @@ def test_attention_in_plain_words(window: int | None) -> None:
             torch.testing.assert_close(out[0, row, column], wanted)
 
 
+@pytest.mark.parametrize('trunk_norm', [True, False])
+def test_what_goes_on_is_normalised_unless_it_is_asked_not_to_be(trunk_norm: bool) -> None:
+    layer = SemanticLayer(6, 4, window=3, blocks=2, trunk_norm=trunk_norm).double().eval()
+    x = 5 + 3 * torch.randn(1, 5, 4, 6, dtype=torch.float64)
+    trunk = layer.norm(x) if trunk_norm else x
+    torch.testing.assert_close(layer(x)[1], trunk, rtol=0, atol=0)  # the gates are closed
+    for block in layer.blocks:
+        torch.nn.init.constant_(block.gamma, 0.7)
+    other = SemanticLayer(6, 4, window=3, blocks=2, trunk_norm=not trunk_norm).double().eval()
+    other.load_state_dict(layer.state_dict())
+    added = layer(x)[1] - trunk
+    assert added.abs().max() > 1e-3
+    torch.testing.assert_close(added, other(x)[1] - (x if trunk_norm else layer.norm(x)))
+    torch.testing.assert_close(layer(x)[0], other(x)[0])
+
+
+def test_without_that_norm_an_encoder_starts_as_it_was() -> None:
+    encoder = MODELS.build(dict(type='SeMaskEncoder', encoder=SWIN, num_classes=3,
+                                trunk_norm=False)).eval()
+    images = torch.randn(1, 3, 64, 96)
+    for one, two in zip(encoder(images).maps, _undecorated(encoder, images), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(('init', 'learns'), [('trunc_normal', True), ('zero_res', False)])
 def test_the_residual_learns_unless_it_is_asked_not_to(init: str, learns: bool) -> None:
     layer = SemanticLayer(12, 5, window=4, init=init)

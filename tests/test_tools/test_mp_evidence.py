@@ -30,10 +30,13 @@ def load(name: str) -> object:
     return importlib.import_module(f'evidence.{name}')
 
 
+def study() -> object:
+    return load('mp_former').STUDY
+
+
 def runs(**changes: object) -> list:
-    plan = load('plan')
-    return list(plan.plan(**{'tasks': list(plan.TASKS), 'variants': list(plan.VARIANTS),
-                             'seeds': 2, **changes}))
+    return list(load('plan').plan(study(), **{
+        'tasks': list(study().tasks), 'variants': list(study().meanings), 'seeds': 2, **changes}))
 
 
 def options_of(run: object) -> dict:
@@ -77,8 +80,8 @@ def test_every_run_has_a_config_that_holds(shared_data: Path) -> None:
         from unimask.cli import ConfigOptions
         parser.add_argument('--o', nargs='+', action=ConfigOptions)
         read = parser.parse_args(['--o', *(f'{key}={value}' for key, value in options.items())]).o
-        cfg = prepare_config(load_config(ROOT / 'configs' / plan.TASKS[run.task].config, read))
-        task = plan.TASKS[run.task]
+        task = run.what
+        cfg = prepare_config(load_config(ROOT / 'configs' / task.config, read))
         assert task.iterations % 4 == 0 and cfg.train_cfg.max_iters == task.iterations
         piloted = run.variant.startswith('mp-former')
         assert cfg.model.head.type == ('MaskPilotedHead' if piloted else 'Mask2FormerHead')
@@ -119,7 +122,7 @@ def test_an_interrupted_series_keeps_what_it_has(tmp_path: Path) -> None:
     folder = tmp_path / 'work' / chosen[1].name
     assert '--resume' in load('running').command(chosen[1], {}, folder)
     write_log(folder, '2', [{'semantic/mIoU': 6.0, 'step': step} for step in (4, 8)])
-    assert load('running').read_scores(folder) == {
+    assert load('running').read_scores(folder, 'consistency/') == {
         2: {'semantic/mIoU': 5.0}, 4: {'semantic/mIoU': 6.0}, 8: {'semantic/mIoU': 6.0}}
 
 
@@ -197,16 +200,16 @@ def test_how_a_training_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sc
 
 
 @pytest.mark.slow
-def test_a_real_run(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, running = load('plan'), load('running')
-    monkeypatch.setitem(plan.TASKS, 'camvid', replace(
-        plan.TASKS['camvid'], config='demo/mask2former_shapes.py'))
+def test_a_real_run(shapes: Path, tmp_path: Path) -> None:
+    running, task = load('running'), study().tasks['camvid']
+    shown = replace(study(), tasks=dict(camvid=replace(task, config='demo/mask2former_shapes.py')))
+    run = replace(runs()[0], study=shown)
     options = {**SMALL, 'data_root': shapes, 'max_iters': 4, 'train_cfg.val_interval': 1,
                'train_cfg.dynamic_intervals': [(3, 2)],
                'custom_hooks': "[dict(type='LayerConsistencyHook', num_images=1)]"}
-    assert running.run_all(runs()[:1], results=tmp_path / 'results', work=tmp_path / 'work',
+    assert running.run_all([run], results=tmp_path / 'results', work=tmp_path / 'work',
                            train=running.train, options_of=lambda run: options) == 1
-    record = json.loads((tmp_path / f'results/{runs()[0].name}.json').read_text())
+    record = json.loads((tmp_path / f'results/{run.name}.json').read_text())
     assert list(record['percent']) == ['25', '50', '100']
     assert all({'semantic/mIoU', 'consistency/utilisation'} <= values.keys()
                for values in record['percent'].values())
@@ -230,7 +233,7 @@ RECORDS = [
 
 
 def test_means_spreads_and_paired_gains() -> None:
-    found = load('report').summary(RECORDS)
+    found = load('report').summary(study(), RECORDS)
     assert list(found) == ['camvid', 'pennfudan']
     base, piloted = found['camvid']['mask2former'], found['camvid']['mp-former']
     assert base['scores']['25'] == dict(mean=12, std=pytest.approx(2.828))
@@ -244,7 +247,7 @@ def test_means_spreads_and_paired_gains() -> None:
 
 def test_table_and_page(tmp_path: Path) -> None:
     report = load('report')
-    text = report.table(report.summary(RECORDS))
+    text = report.table(study(), report.summary(study(), RECORDS))
     assert ('| mask2former | 2 | 12.0 ± 2.8 | 20.0 ± 0.0 | 32.0 ± 2.8 | - | 0.40 | 0.60 |'
             in text)
     assert '| +4.0 ± 2.0 |' in text and '| mask2former | 1 | 1.0 | 2.0 | 3.0 | - | - | - |' in text
@@ -259,7 +262,7 @@ def test_table_and_page(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='evidence begins'):
         report.into_page(page, text)
     with pytest.raises(UserError, match='no result yet'):
-        report.table({})
+        report.table(study(), {})
 
 
 def call(*words: object) -> subprocess.CompletedProcess:
@@ -280,7 +283,7 @@ def test_report_command(tmp_path: Path) -> None:
     assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
     (tmp_path / 'results/x.json').write_text('{}')
     with pytest.raises(UserError, match='is not the result of a run'):
-        list(load('running').read_results(tmp_path / 'results'))
+        list(load('running').read_results(study(), tmp_path / 'results'))
 
 
 @pytest.mark.parametrize(('words', 'said'), [

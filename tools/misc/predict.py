@@ -25,6 +25,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--min-score', type=float, default=0.3,
                         help='leave out instances with a lower score; 0 keeps all '
                              '(default: %(default)s)')
+    parser.add_argument('--prior', action='store_true',
+                        help='of SeMask models: also draw the semantic prior, what the stages of '
+                             'the encoder say and their sum, in the folder prior')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: a GPU if there is one)')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={},
@@ -42,7 +45,7 @@ def main() -> None:
     from unimask.utils import register_all_modules
     register_all_modules()
     inferencer = Inferencer(config, checkpoint, device=args.device, options=args.cfg_options,
-                            trust_checkpoint=args.trust_checkpoint)
+                            trust_checkpoint=args.trust_checkpoint, prior=args.prior)
     report = inferencer.save(pictures, args.out_dir, batch_size=args.batch_size,
                              recursive=args.recursive, min_score=args.min_score)
     print(f'{report.done} pictures: drawings, maps and predictions.json are in {args.out_dir}')

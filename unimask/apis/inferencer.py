@@ -96,24 +96,30 @@ class Inferencer:
         device: Such as ``cpu`` or ``cuda:0``; None for a GPU where there is one.
         trust_checkpoint: Let the checkpoint run code while it is read.
         options: Keys of the config to change, ``{'a.b.c': value}``.
+        prior: Add SeMask's semantic prior, ``pred_prior``: what the stages of the encoder say,
+            and their sum.
 
     Attributes:
         model: The model; ``model.taxonomy`` knows the classes.
         classes: Their names, by label.
 
     Raises:
-        UserError: Config or checkpoint are missing or do not fit each other.
+        UserError: Config or checkpoint are missing or do not fit each other, or the model has no
+            semantic prior.
     """
 
     def __init__(self, config: str | Path | Config | None = None,
                  checkpoint: str | Path | None = None, *, device: str | None = None,
-                 trust_checkpoint: bool = False, options: dict[str, Any] | None = None) -> None:
+                 trust_checkpoint: bool = False, options: dict[str, Any] | None = None,
+                 prior: bool = False) -> None:
         if checkpoint is None and _is_checkpoint(config):
             config, checkpoint = None, config
         state = {} if checkpoint is None else read_checkpoint(checkpoint, trust=trust_checkpoint)
         cfg = _config(config, state, str(checkpoint))
         apply_options(cfg, options or {})
         cfg = prepare_config(cfg, mode='predict')
+        if prior:
+            cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, prior=True)
         known = classes_of(state, path=str(checkpoint))
         if known is not None:
             cfg.model.taxonomy = known

@@ -66,8 +66,9 @@ class OutputFolder:
     """Writes drawings, maps and ``predictions.json``.
 
     ``NAME.png`` is the drawing, ``semantic/NAME.png`` the class of every pixel (the palette's
-    colours are the classes'), ``panoptic/NAME.png`` COCO's id = R + 256 G + 65536 B, 0 = void. The
-    record in ``predictions.json`` is written last and names these files.
+    colours are the classes'), ``panoptic/NAME.png`` COCO's id = R + 256 G + 65536 B, 0 = void, and
+    ``prior/NAME.png`` the drawing of the semantic prior. The record in ``predictions.json`` is
+    written last and names these files.
 
     Args:
         folder: Made if it is missing.
@@ -107,9 +108,8 @@ class OutputFolder:
         sources = {os.path.realpath(picture.source) for picture in pictures
                    if isinstance(picture.source, str)}
         for picture in pictures:
-            for path in (self.folder / f'{picture.name}.png',
-                         self.folder / 'semantic' / f'{picture.name}.png',
-                         self.folder / 'panoptic' / f'{picture.name}.png'):
+            for kind in ('', 'semantic', 'panoptic', 'prior'):
+                path = self.folder / kind / f'{picture.name}.png'
                 if os.path.realpath(path) in sources:
                     raise UserError(f'the prediction for {picture.path} would be written over the '
                                     f'picture {path}. Name another folder for the predictions.')
@@ -132,6 +132,9 @@ class OutputFolder:
         if 'pred_panoptic_seg' in sample:
             files['panoptic_map'] = self._save(
                 'panoptic', picture.name, PILImage.fromarray(panoptic_map(sample)))
+        if 'pred_prior' in sample:
+            files['prior'] = self._save('prior', picture.name, PILImage.fromarray(
+                self._visualizer.draw_prior(pixels[..., ::-1], sample.pred_prior)))
         described = describe(sample, self.taxonomy, min_score=self.min_score)
         self._json.append({**described, 'files': files})
 

@@ -6,10 +6,12 @@ from unimask.visualization.drawing import (
     draw_instances,
     draw_panoptic,
     draw_semantic,
+    in_rows,
     side_by_side,
 )
 from unimask.visualization.visualizer import UniversalVisualizer
 
 __all__ = [
-    'UniversalVisualizer', 'draw_instances', 'draw_panoptic', 'draw_semantic', 'side_by_side',
+    'UniversalVisualizer', 'draw_instances', 'draw_panoptic', 'draw_semantic', 'in_rows',
+    'side_by_side',
 ]

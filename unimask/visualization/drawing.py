@@ -17,7 +17,7 @@ from scipy.ndimage import find_objects
 
 from unimask.structures.taxonomy import Taxonomy
 
-__all__ = ['ALPHA', 'draw_instances', 'draw_panoptic', 'draw_semantic', 'side_by_side']
+__all__ = ['ALPHA', 'draw_instances', 'draw_panoptic', 'draw_semantic', 'in_rows', 'side_by_side']
 
 ALPHA = 0.6  # opacity of the paint
 VOID_COLOUR = (0, 0, 0)
@@ -156,6 +156,24 @@ def side_by_side(panels: dict[str, np.ndarray]) -> np.ndarray:
     gap = np.full((titled[0].shape[0], GAP, 3), 255, np.uint8)
     parts = [part for panel in titled for part in (gap, panel)][1:]
     return np.concatenate(parts, axis=1)
+
+
+def in_rows(panels: dict[str, np.ndarray], columns: int) -> np.ndarray:
+    """Join pictures of one size row by row, each below its title.
+
+    Args:
+        panels: Picture (h, w, 3) by title.
+        columns: Pictures a row; the last row may have fewer.
+
+    Returns:
+        The joined picture.
+    """
+    titles = list(panels)
+    rows = [side_by_side({title: panels[title] for title in titles[start:start + columns]})
+            for start in range(0, len(titles), columns)]
+    white = [np.full((rows[0].shape[0], rows[0].shape[1] - row.shape[1], 3), 255, np.uint8)
+             for row in rows]
+    return np.concatenate([np.concatenate(pair, axis=1) for pair in zip(rows, white, strict=True)])
 
 
 def _segment_colours(labels: Sequence[int], taxonomy: Taxonomy) -> list[tuple[int, int, int]]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import mmcv
 import numpy as np
 from mmdet.structures import DetDataSample
 from mmengine.dist import master_only
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, PixelData
 from mmengine.visualization import Visualizer
 
 from unimask.errors import UserError
 from unimask.registry import VISUALIZERS
+from unimask.structures.arrays import as_array
 from unimask.structures.taxonomy import Taxonomy
 from unimask.visualization.drawing import (
     ALPHA,
     draw_instances,
     draw_panoptic,
     draw_semantic,
+    in_rows,
     side_by_side,
 )
 from unimask.visualization.reading import (
@@ -33,6 +36,8 @@ from unimask.visualization.reading import (
 __all__ = ['UniversalVisualizer']
 
 TITLES = dict(gt='truth', pred='prediction')
+PRIOR_ALPHA = 0.75  # a prior is looked at for its edges: more paint, less picture
+PRIOR_EDGE = 640  # pixels of a panel's longer edge, at most
 
 
 @VISUALIZERS.register_module()
@@ -121,6 +126,25 @@ class UniversalVisualizer(Visualizer):
                 panels[TITLES[source]] = self._panel(image, task, data, min_score)
         return side_by_side(panels)
 
+    def draw_prior(self, image: np.ndarray, prior: PixelData) -> np.ndarray:
+        """Draw SeMask's semantic prior: a panel for each stage of the encoder, one for their sum.
+
+        Args:
+            image: (h, w, 3) uint8, RGB.
+            prior: ``sem_seg`` (1, h, w) and ``stages`` (S, h, w), as in a sample's ``pred_prior``.
+
+        Returns:
+            The picture, RGB uint8; of larger images each panel is made smaller.
+        """
+        image = _shrink(self._enlarge(image))
+        maps = {f'stage {number}': stage for number, stage in enumerate(prior.stages, 1)}
+        maps['all stages'] = prior.sem_seg[0]
+        panels = dict(image=image) | {
+            title: draw_semantic(image, resize_map(as_array(labels), *image.shape[:2]),
+                                 self._taxonomy(), alpha=PRIOR_ALPHA, captions=False)
+            for title, labels in maps.items()}
+        return in_rows(panels, columns=3)
+
     def _tasks(self, sample: DetDataSample, sources: list[str]) -> dict[str, str]:
         """The task to draw by source, of those sources that have anything to draw."""
         allowed = FIELDS if self.task is None else (self.task,)
@@ -154,6 +178,13 @@ class UniversalVisualizer(Visualizer):
             raise UserError('UniversalVisualizer: set `dataset_meta` to the metainfo of the '
                              'dataset first; it names and colours the classes')
         return Taxonomy.from_metainfo(self.dataset_meta)
+
+
+def _shrink(image: np.ndarray) -> np.ndarray:
+    factor = PRIOR_EDGE / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
 class _Fitted(Sequence):

@@ -1,1 +1,1 @@
-"""The parts of mp_evidence.py: what is run, how, and what is made of the results."""
+"""What mp_evidence.py and semask_evidence.py share, and their studies as data."""

@@ -1,34 +1,24 @@
-"""What is compared: tasks, variants, seeds, and the command of every run."""
+"""A study as data: tasks, variants and seeds, and the options of every run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unimask.errors import UserError
 
-__all__ = ['FRACTIONS', 'TASKS', 'VARIANTS', 'Run', 'Task', 'options', 'plan']
+__all__ = ['FRACTIONS', 'ROOT', 'Instrument', 'Run', 'Study', 'Task', 'check_data', 'described',
+           'options', 'plan']
 
 ROOT = Path(__file__).resolve().parents[3]
 # Of the budget, in percent.
 FRACTIONS = (25, 50, 100)
-# Options of every run, so that a run takes one or two minutes of one core.
-SMALL = {
-    'train_dataloader.num_workers': 0,
-    'val_dataloader.num_workers': 0,
-    'model.head.num_queries': 30,
-    'model.neck.num_layers': 2,
-    'model.criterion.matcher.num_points': 1024,
-    'model.criterion.sampler.num_points': 1024,
-    'default_hooks.logger.interval': 10,
-    'log_processor.window_size': 10,
-}
 
 
 @dataclass(frozen=True)
 class Task:
-    """A data set and what is asked of it.
+    """A data set, what is asked of it, and what is compared.
 
     Attributes:
         config: Below ``configs/``.
@@ -36,10 +26,13 @@ class Task:
         score: What the log calls the score, in percent.
         label: What tables call it.
         iterations: The whole budget; a multiple of four.
-        crop: Edge of the training crops in pixels.
+        crop: Of the training crops in pixels, edge or (h, w), as the config has it.
         short_edge, max_long: Size of the test images in pixels.
         images: Every so many of the held-out images are looked at.
         held_out: How many images the held-out split has.
+        variants: What is compared -> its change of the config.
+        options: Options of the config for this task alone.
+        pretrained: Whether the backbone starts from ImageNet weights.
     """
 
     config: str
@@ -47,57 +40,85 @@ class Task:
     score: str
     label: str
     iterations: int
-    crop: object
+    crop: int | tuple[int, int]
     short_edge: int
     max_long: int
     images: int
     held_out: int
+    variants: Mapping[str, Mapping[str, str]]
+    options: Mapping[str, object] = field(default_factory=dict)
+    pretrained: bool = True
 
 
-TASKS: dict[str, Task] = {
-    'camvid': Task(
-        'mask2former/tf-efficientnet-lite0_1xb2_camvid.py', 'camvid', 'semantic/mIoU',
-        'CamVid semantic, mIoU', iterations=200, crop=(192, 192), short_edge=240, max_long=320,
-        images=5, held_out=233),
-    'pennfudan': Task(
-        'mask2former/tf-efficientnet-lite0_1xb2_pennfudan.py', 'pennfudan', 'instance/AP',
-        'Penn-Fudan instance, mask AP', iterations=200, crop=192, short_edge=192, max_long=320,
-        images=1, held_out=50),
-    'coco_mini27': Task(
-        'mask2former/tf-efficientnet-lite0_1xb2_coco-mini27-panoptic.py', 'coco_mini',
-        'panoptic/PQ', 'coco_mini panoptic, 27 classes, PQ', iterations=360, crop=160,
-        short_edge=160, max_long=256, images=2, held_out=100),
-}
+@dataclass(frozen=True)
+class Instrument:
+    """Something that is measured beside the score, a value for each of several places.
 
-# The score that counts is PQ; AP would take as long as the rest of an evaluation.
-TASK_OPTIONS: dict[str, dict[str, str]] = {
-    'coco_mini27': {
-        'val_evaluator': "[dict(type='PQMetric'), dict(type='MeanIoUMetric')]",
-        'model.test_cfg.tasks': "('semantic', 'panoptic')"},
-}
-# What is compared -> its change of the config; one thing at a time around the published settings.
-VARIANTS: dict[str, dict[str, str]] = {
-    'mask2former': {},
-    'mask2former, no position': {'model.head': 'dict(query_position=False)'},
-    'mp-former': {'model.head': "dict(type='MaskPilotedHead')"},
-    'mp-former, position': {
-        'model.head': "dict(type='MaskPilotedHead', query_position=True)"},
-    'mp-former, point noise': {
-        'model.head': "dict(type='MaskPilotedHead', pilot=dict(type='MaskPilot', "
-                      "mask_noise=dict(type='PointNoise', ratio=0.2)))"},
-    'mp-former, no label noise': {
-        'model.head': "dict(type='MaskPilotedHead', pilot=dict(type='MaskPilot', "
-                      'label_noise=0.0))'},
-}
+    Attributes:
+        title: Of its picture.
+        column: Of the table.
+        place: What the values are numbered by.
+        limits: Of its picture.
+        digits: After the point, in the table.
+    """
+
+    title: str
+    column: str
+    place: str
+    limits: tuple[float | None, float | None] = (0, 1)
+    digits: int = 2
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that one tool compares.
+
+    Attributes:
+        name: Of its folder of results.
+        tool: Its file.
+        tasks: By name.
+        meanings: Every variant -> what it is, for the table.
+        heading: Of the column of meanings.
+        baselines: Variants that all others are compared with, seed by seed -> what tables call
+            the comparison.
+        common: Options of the config for every run.
+        prefix: Of the instruments' values in the log: ``<prefix><instrument>_<number>``.
+        instruments: By name.
+        first: Variants that are done for all tasks before the others.
+        measure: From the folder of a finished run, further values to keep.
+    """
+
+    name: str
+    tool: str
+    tasks: Mapping[str, Task]
+    meanings: Mapping[str, str]
+    heading: str
+    baselines: Mapping[str, str]
+    common: Mapping[str, object]
+    prefix: str
+    instruments: Mapping[str, Instrument]
+    first: Sequence[str] = ()
+    measure: Callable[[Path], dict[str, float]] | None = None
 
 
 @dataclass(frozen=True)
 class Run:
     """One training."""
 
+    study: Study = field(repr=False, compare=False)
     task: str
     variant: str
     seed: int
+
+    @property
+    def what(self) -> Task:
+        """The task itself."""
+        return self.study.tasks[self.task]
+
+    @property
+    def change(self) -> Mapping[str, str]:
+        """Of the config."""
+        return self.what.variants[self.variant]
 
     @property
     def name(self) -> str:
@@ -106,11 +127,16 @@ class Run:
         return f'{self.task}_{"-".join(words)}_{self.seed}'
 
 
-def plan(tasks: Sequence[str], variants: Sequence[str], seeds: int) -> Iterator[Run]:
+def plan(study: Study, *, tasks: Sequence[str], variants: Sequence[str], seeds: int
+         ) -> Iterator[Run]:
     """All runs, seed by seed, so that an interrupted series has every variant equally often."""
+    first = [variant for variant in variants if variant in study.first]
+    others = [variant for variant in variants if variant not in study.first]
     for seed in range(seeds):
-        for task in tasks:
-            yield from (Run(task, variant, seed) for variant in variants)
+        for group in (first, others):
+            for task in tasks:
+                yield from (Run(study, task, variant, seed) for variant in group
+                            if variant in study.tasks[task].variants)
 
 
 def options(run: Run, *, data: Path, weights: Path | None, scale: float = 1.0) -> dict[str, object]:
@@ -122,10 +148,10 @@ def options(run: Run, *, data: Path, weights: Path | None, scale: float = 1.0) -
         weights: ImageNet weights of the backbone; None for those of the installed package.
         scale: Iterations relative to the budget.
     """
-    task = TASKS[run.task]
+    task = run.what
     quarter = max(1, round(task.iterations * scale / 4))
-    fixed: dict[str, object] = dict(SMALL)
-    if weights is not None:
+    fixed: dict[str, object] = dict(run.study.common)
+    if weights is not None and task.pretrained:
         fixed['model.init_cfg.checkpoint'] = weights.resolve()
     fixed |= {
         'data_root': data.resolve() / task.data,
@@ -137,20 +163,19 @@ def options(run: Run, *, data: Path, weights: Path | None, scale: float = 1.0) -
         'val_dataloader.dataset.pipeline.1.short_edge': task.short_edge,
         'val_dataloader.dataset.pipeline.1.max_long': task.max_long,
         'val_dataloader.dataset.indices': list(range(0, task.held_out, task.images)),
-        'custom_hooks': "[dict(type='LayerConsistencyHook', num_images=25)]",
     }
-    # The head as a whole first: what follows is changed in it.
-    return VARIANTS[run.variant] | fixed | TASK_OPTIONS.get(run.task, {})
+    # A part as a whole first: what follows is changed in it.
+    return {**run.change, **fixed, **task.options}
 
 
-def check_data(tasks: Sequence[str], data: Path, weights: Path | None) -> None:
+def check_data(study: Study, tasks: Sequence[str], data: Path, weights: Path | None) -> None:
     """Raise when something is missing that a run will need.
 
     Raises:
         UserError: It names the folder or file and where it comes from.
     """
     for name in tasks:
-        folder = data / TASKS[name].data
+        folder = data / study.tasks[name].data
         if not (folder / 'images').is_dir():
             raise UserError(
                 f'{folder} has no folder images: the data set of {name} is missing. --data names '

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import torch
 
-from evidence.plan import FRACTIONS, ROOT, TASKS, VARIANTS, Run, described
+from evidence.plan import FRACTIONS, ROOT, Run, Study, described
 from unimask.errors import UserError
 
 __all__ = ['command', 'read_results', 'read_scores', 'resumable', 'run_all', 'train']
 
-_PREFIX = 'consistency/'
+_SCORES = ('semantic/', 'instance/', 'panoptic/')
+# Scores of all classes together, not of single ones.
+_TOTALS = ('mIoU', 'mAcc', 'aAcc', 'AP', 'AP50', 'AP75', 'PQ', 'SQ', 'RQ', 'PQ_th', 'PQ_st')
 Train = Callable[[Run, Mapping[str, object], Path], None]
 
 
@@ -57,7 +59,7 @@ def run_all(runs: Iterable[Run], *, results: Path, work: Path, train: Train,
         _write(record, file)
         shutil.rmtree(folder)
         done += 1
-        print(f'{run.name}: {_summary(record)}, {record["seconds"]} s', flush=True)
+        print(f'{run.name}: {_summary(run, record)}, {record["seconds"]} s', flush=True)
     return done
 
 
@@ -103,21 +105,24 @@ def resumable(folder: Path, iterations: int) -> bool:
 def command(run: Run, options: Mapping[str, object], folder: Path) -> list[str]:
     """The command line of a run."""
     words = [sys.executable, str(ROOT / 'tools/train.py'),
-             str(ROOT / 'configs' / TASKS[run.task].config), '--seed', str(run.seed),
+             str(ROOT / 'configs' / run.what.config), '--seed', str(run.seed),
              '--work-dir', str(folder)]
     if (folder / 'last_checkpoint').exists():
         words.append('--resume')
     return [*words, '--cfg-options', *(f'{key}={value}' for key, value in options.items())]
 
 
-def read_scores(folder: Path) -> dict[int, dict[str, float]]:
-    """Iteration -> name -> value of every evaluation; a resumed run has several logs."""
+def read_scores(folder: Path, *prefixes: str) -> dict[int, dict[str, float]]:
+    """Iteration -> name -> value of every evaluation; a resumed run has several logs.
+
+    ``prefixes`` are those of what is kept besides scores.
+    """
     found: dict[int, dict[str, float]] = {}
     for file in sorted(folder.glob('*/vis_data/scalars.json')):
         for line in file.read_text().splitlines():
             entry = json.loads(line)
             values = {name: value for name, value in entry.items()
-                      if name.startswith(('semantic/', 'instance/', 'panoptic/', _PREFIX))}
+                      if name.startswith((*_SCORES, *prefixes))}
             if values:
                 found.setdefault(int(entry['step']), {}).update(values)
     return found
@@ -125,26 +130,28 @@ def read_scores(folder: Path) -> dict[int, dict[str, float]]:
 
 def _record(run: Run, folder: Path, iterations: int, seconds: float) -> dict:
     """What is kept of a run."""
-    scores = read_scores(folder)
+    study, score = run.study, run.what.score
+    scores = read_scores(folder, study.prefix)
     parts = {}
     for percent in FRACTIONS:
         values = scores.get(iterations * percent // 100, {})
-        if TASKS[run.task].score not in values:
-            raise UserError(f'{run.name} has no {TASKS[run.task].score} at iteration '
+        if score not in values:
+            raise UserError(f'{run.name} has no {score} at iteration '
                             f'{iterations * percent // 100}; its log is in {folder}. Remove that '
                             'folder and start again.')
-        parts[str(percent)] = {name: round(float(value), 4) for name, value in values.items()
-                               if _wanted(name)}
+        parts[str(percent)] = _rounded({
+            name: value for name, value in values.items()
+            if name.startswith(study.prefix) or name.partition('/')[2] in _TOTALS})
+    if study.measure:
+        parts[str(FRACTIONS[-1])] |= _rounded(study.measure(folder))
     return dict(
         task=run.task, variant=run.variant, seed=run.seed, iterations=iterations,
-        override=described(VARIANTS[run.variant]), seconds=round(seconds),
+        override=described(run.change), seconds=round(seconds),
         machine=f'{platform.machine()}, torch {torch.__version__}', percent=parts)
 
 
-def _wanted(name: str) -> bool:
-    """Scores of all classes together and the instruments, not single classes."""
-    known = ('mIoU', 'mAcc', 'aAcc', 'AP', 'AP50', 'AP75', 'PQ', 'SQ', 'RQ', 'PQ_th', 'PQ_st')
-    return name.startswith(_PREFIX) or name.partition('/')[2] in known
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in values.items()}
 
 
 def _write(record: dict, file: Path) -> None:
@@ -175,17 +182,17 @@ def _last_words(log: Path) -> str:
     return ' '.join(lines[told[-1] if told else -1:]) or 'it is empty'
 
 
-def _summary(record: dict) -> str:
-    score = TASKS[record['task']].score
+def _summary(run: Run, record: dict) -> str:
+    score = run.what.score
     return f'{score} ' + ', '.join(
         f'{percent} %: {values[score]:.1f}' for percent, values in record['percent'].items())
 
 
-def read_results(folder: Path) -> Iterator[dict]:
+def read_results(study: Study, folder: Path) -> Iterator[dict]:
     """All results of a folder.
 
     Raises:
-        UserError: The folder is missing, or a file is no result.
+        UserError: The folder is missing, or a file is no result of the study.
     """
     if not folder.is_dir():
         raise UserError(f'--results {folder} is no folder. Name the one that the runs wrote.')
@@ -195,7 +202,8 @@ def read_results(folder: Path) -> Iterator[dict]:
         except ValueError as error:
             raise UserError(f'{file} is no JSON file ({error}). Remove it, the run is done '
                             'again then.') from error
-        if record.get('task') not in TASKS or not {'variant', 'seed', 'percent'} <= record.keys():
+        if record.get('task') not in study.tasks or not {
+                'variant', 'seed', 'percent'} <= record.keys():
             raise UserError(f'{file} is not the result of a run. --results names a folder of '
-                            'results alone.')
+                            f'results of {study.tool} alone.')
         yield record

@@ -49,6 +49,8 @@ class SeMaskEncoder(BaseModule):
         blocks: For each stage the number of semantic attentions in a row.
         semantic_init: ``trunc_normal``, or ``zero_res``, with which the semantic attention never
             learns (see :class:`~unimask.models.layers.semantic.SemanticAttention`).
+        trunk_norm: Whether the layers' norm acts on what goes on, as published (see
+            :class:`~unimask.models.layers.semantic.SemanticLayer`).
         init_cfg: As in MMEngine.
 
     Attributes:
@@ -64,14 +66,15 @@ class SeMaskEncoder(BaseModule):
     def __init__(self, *, encoder: dict | nn.Module, num_classes: int,
                  windows: Sequence[int | None] = (7, 7, None, None),
                  blocks: Sequence[int] = (1, 1, 1, 1),
-                 semantic_init: SemanticInit = 'trunc_normal',
+                 semantic_init: SemanticInit = 'trunc_normal', trunk_norm: bool = True,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.encoder = build(MODELS, encoder)
         ends = stage_ends(self.encoder)
         _check_lengths(ends, windows=windows, blocks=blocks)
         self.semantic_layers = nn.ModuleList(
-            SemanticLayer(end.width, num_classes, window=window, blocks=count, init=semantic_init)
+            SemanticLayer(end.width, num_classes, window=window, blocks=count, init=semantic_init,
+                          trunk_norm=trunk_norm)
             for end, window, count in zip(ends, windows, blocks, strict=True))
         self.out_channels = out_channels(self.encoder)
         for stage, end in enumerate(ends):

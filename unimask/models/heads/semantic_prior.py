@@ -18,7 +18,8 @@ from unimask.structures import BackboneFeatures, DensePrediction
 class SemanticPriorHead(BaseModule):
     """The sum of the stages' class scores at the finest size (SeMask, section 3.2).
 
-    For an auxiliary branch, hence in training alone: ``auxiliary=dict(aux=dict(head=...))``.
+    For an auxiliary branch, ``auxiliary=dict(aux=dict(head=...))``: called in training, and at test
+    time where ``test_cfg.prior`` asks for it.
 
     Args:
         num_classes: K; the segmentor fills it in from its taxonomy.

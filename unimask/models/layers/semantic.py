@@ -58,8 +58,8 @@ class SemanticAttention(nn.Module):
 class SemanticLayer(nn.Module):
     """Norm and semantic attention (SeMask, section 3.1).
 
-    No residual leads around the norm: even with a closed gate the tokens come out normalised, and
-    so they go to the next stage, as in the published models.
+    As published, no residual leads around the norm: even with a closed gate the tokens come out
+    normalised, and so they go to the next stage.
 
     Args:
         width: C.
@@ -68,13 +68,15 @@ class SemanticLayer(nn.Module):
             the whole map. Both have the same parameters.
         blocks: Attentions in a row; the class scores are those of the last.
         init: See :class:`SemanticAttention`.
+        trunk_norm: Whether the normalised tokens go on, as published. False: the tokens as they
+            came and what attention adds to them, so that a pretrained encoder starts unchanged.
 
     Raises:
         UserError: A window, a number of blocks or a kind of initialisation that there cannot be.
     """
 
     def __init__(self, width: int, num_classes: int, *, window: int | None, blocks: int = 1,
-                 init: SemanticInit = 'trunc_normal') -> None:
+                 init: SemanticInit = 'trunc_normal', trunk_norm: bool = True) -> None:
         super().__init__()
         if init not in _INITIALISE:
             raise UserError(f'SeMask: semantic_init must be one of {", ".join(_INITIALISE)}, '
@@ -84,6 +86,7 @@ class SemanticLayer(nn.Module):
                 f'SeMask: a stage needs windows of at least 1 token, or None for the whole map, '
                 f'and at least 1 block, not windows of {window} and {blocks} blocks.')
         self.window = window
+        self.trunk_norm = trunk_norm
         self.norm = nn.LayerNorm(width)
         self.blocks = nn.ModuleList(
             SemanticAttention(width, num_classes, init=init) for _ in range(blocks))
@@ -92,10 +95,12 @@ class SemanticLayer(nn.Module):
         """(B, H, W, C) -> class scores (B, H, W, K), tokens (B, H, W, C)."""
         size = tuple(x.shape[1:3])
         window = size if self.window is None else (self.window, self.window)
-        groups = split(self.norm(x), window)
+        normed = self.norm(x)
+        groups = split(normed, window)
         for block in self.blocks:
             semantic, groups = block(groups)
-        return join(semantic, window, size), join(groups, window, size)
+        out = join(groups, window, size)
+        return join(semantic, window, size), out if self.trunk_norm else x + (out - normed)
 
 
 def split(x: Tensor, window: tuple[int, int]) -> Tensor:

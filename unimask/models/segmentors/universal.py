@@ -6,6 +6,7 @@ Shapes: B batch, K classes, (H, W) padded input, (H_o, W_o) original image.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from mmengine.model import BaseModel
@@ -16,6 +17,7 @@ from unimask.errors import UserError
 from unimask.models.backbones.info import out_channels
 from unimask.models.post_processors import Readout, read
 from unimask.models.segmentors.auxiliary import AuxiliaryBranch
+from unimask.models.segmentors.prior import add_priors, find_prior_head
 from unimask.models.segmentors.targets import make_target_batch
 from unimask.ops.folding import fold_frozen_norms
 from unimask.registry import DATASETS, MODELS, build
@@ -55,12 +57,14 @@ class UniversalSegmentor(BaseModel):
             backbone's features; their losses get the name as prefix (``aux.loss_sem``).
         post_processors: Task -> config; tasks left out get the default one.
         test_cfg: ``dict(tasks=...)``: which of semantic, instance and panoptic to predict; by
-            default all that the head serves.
+            default all that the head serves. ``prior=True`` adds SeMask's semantic prior,
+            ``pred_prior``, see :func:`unimask.models.segmentors.prior.add_priors`.
         data_preprocessor: Config of the normalisation and padding.
         init_cfg: Applied after everything else was initialised (pretrained weights).
 
     Raises:
-        UserError: A task is unknown or not served by the head, or the taxonomy cannot be found.
+        UserError: A task is unknown or not served by the head, the taxonomy cannot be found, or
+            there is no semantic prior to add.
     """
 
     def __init__(self, *, backbone: dict | nn.Module, neck: dict | nn.Module,
@@ -85,6 +89,9 @@ class UniversalSegmentor(BaseModel):
             name: AuxiliaryBranch(**branch, facts=dict(num_classes=classes, in_channels=channels))
             for name, branch in (auxiliary or {}).items()})
         self.tasks = _tasks(test_cfg, self.head)
+        self.with_prior = bool((test_cfg or {}).get('prior'))
+        if self.with_prior:
+            find_prior_head(self.auxiliary)
         self.post_processors = {
             task: build(MODELS, dict(dict(type=_POST_PROCESSORS[task]),
                                      **(post_processors or {}).get(task, {})),
@@ -153,26 +160,35 @@ class UniversalSegmentor(BaseModel):
         """Data samples with the predictions of all tasks, at the original image size."""
         if data_samples is None:
             raise ValueError("mode='predict' needs data samples, at least empty ones.")
-        for sample, readout in zip(data_samples, self.readouts(inputs, data_samples), strict=True):
+        features = self.encode(inputs)
+        readouts = partial(_readouts, padded=tuple(inputs.shape[-2:]), data_samples=data_samples)
+        for sample, readout in zip(data_samples, readouts(self.decode(features)), strict=True):
             for task in self.tasks:
                 processor = self.post_processors[task]
                 setattr(sample, processor.field, processor(readout, self.taxonomy))
+        if self.with_prior:
+            add_priors(data_samples, features, head=find_prior_head(self.auxiliary),
+                       readouts=readouts, taxonomy=self.taxonomy)
         return list(data_samples)
 
     @torch.no_grad()
     def readouts(self, inputs: Tensor, data_samples: Sequence) -> Iterator[Readout]:
         """The final prediction of every image, with the sizes that its data sample states."""
-        prediction = self.decode(self.encode(inputs))
-        padded = tuple(inputs.shape[-2:])
-        for index, sample in enumerate(data_samples):
-            size = tuple(getattr(sample, 'img_shape', padded))[:2]
-            output = tuple(getattr(sample, 'ori_shape', size))[:2]
-            yield read(prediction, index, padded=padded, size=size, output=output)
+        return _readouts(self.decode(self.encode(inputs)), padded=tuple(inputs.shape[-2:]),
+                         data_samples=data_samples)
 
     def semantic_scores(self, inputs: Tensor, data_samples: Sequence) -> Iterator[Tensor]:
         """Class scores (K, H_o, W_o) of every image, which may be averaged over views."""
         processor = self.post_processors['semantic']
         return (processor.scores(readout) for readout in self.readouts(inputs, data_samples))
+
+
+def _readouts(prediction: Prediction, *, padded: tuple[int, int], data_samples: Sequence
+              ) -> Iterator[Readout]:
+    for index, sample in enumerate(data_samples):
+        size = tuple(getattr(sample, 'img_shape', padded))[:2]
+        output = tuple(getattr(sample, 'ori_shape', size))[:2]
+        yield read(prediction, index, padded=padded, size=size, output=output)
 
 
 def find_taxonomy(source: Mapping | str | Taxonomy) -> Taxonomy:

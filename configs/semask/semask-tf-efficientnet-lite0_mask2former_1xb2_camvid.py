@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/backbones/semask-tf-efficientnet-lite0.py',
+    '../_base_/methods/semask_mask2former_small.py',
+    '../_base_/datasets/camvid_semantic.py',
+    '../_base_/schedules/mask2former_small.py',
+    '../_base_/default_runtime.py',
+]
+# As without SeMask, see mask2former/tf-efficientnet-lite0_1xb2_camvid.py.
+model = dict(**_base_.encoder, **_base_.labels, head=dict(num_queries=20))
+max_iters = 560
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
