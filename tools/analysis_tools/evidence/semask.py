@@ -30,6 +30,7 @@ PARTS: dict[str, dict[str, str]] = {
 FPN = 'semask/semask-tf-efficientnet-lite0_fpn_1xb2_camvid.py'
 MASK2FORMER = 'semask/semask-tf-efficientnet-lite0_mask2former_1xb2_camvid.py'
 SMALL_MASK2FORMER = {
+    'model.head.num_layers': 3,
     'model.neck.num_layers': 2,
     'model.criterion.matcher.num_points': 1024,
     'model.criterion.sampler.num_points': 1024,
