@@ -145,6 +145,35 @@ def test_mp_former_beside_mask2former() -> None:
         assert float(ours.compared_loss()) == pytest.approx(float(peer.loss()), rel=0.1)
 
 
+def test_semask_beside_a_plain_encoder() -> None:
+    """Closed gates change no prediction; the losses differ by the auxiliary one."""
+    run = load('run')
+    settings = run.Settings(mode='encoder', method='semask', peer='plain', device='cpu',
+                            size=64, batch=1, objects=4, amp='off', repeat=1)
+    ours, peer = run.build_pair(settings)
+    assert load('agreement').compare_outputs(ours, peer).worst_difference == 0
+    with torch.no_grad():
+        assert ours.loss() > 1.01 * ours.compared_loss()
+        assert float(ours.compared_loss()) == pytest.approx(float(peer.loss()), rel=0.1)
+    steps = {side: load('steps').STEPS['encoder'](side, 'off') for side in (ours, peer)}
+    parts = {side: load('steps').time_of_parts(step, side) for side, step in steps.items()}
+    assert set(parts[peer]) == {'backbone', 'backward', 'rest'}
+    assert set(parts[ours]) == {'backbone', 'semantic layers', 'backward', 'rest'}
+
+
+@pytest.mark.parametrize(('words', 'said'), [
+    (['train', '--method', 'semask'], '--method semask and --peer plain go together'),
+    (['train', '--peer', 'plain'], '--method semask and --peer plain go together'),
+    (['encoder'], 'encoder compares methods of this library')])
+def test_pairs_that_cannot_be_compared(words: list[str], said: str,
+                                       monkeypatch: pytest.MonkeyPatch,
+                                       capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *words])
+    with pytest.raises(SystemExit):
+        importlib.import_module('benchmark').parse_arguments()
+    assert said in capsys.readouterr().err
+
+
 def test_count(repo: Path) -> None:
     config = repo / 'configs/mask2former/r50_8xb2_coco-panoptic.py'
     result = call('count.py', str(config), '--shape', '64', '64')

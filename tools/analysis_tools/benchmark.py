@@ -1,11 +1,13 @@
 #!/usr/bin/env python
-"""Time and memory of Mask2Former R50 here and in another library, with the same weights.
+"""Time and memory of Mask2Former here and in another library, with the same weights.
 
 Examples:
     python tools/analysis_tools/benchmark.py train --peer mmdet --json train.json
     # what mask piloting costs: MP-Former beside Mask2Former, both of this library
     python tools/analysis_tools/benchmark.py train --method mp_former --peer mask2former \\
         --objects 20
+    # what SeMask costs: a Swin-T with and without it, the encoder alone
+    python tools/analysis_tools/benchmark.py encoder --method semask --peer plain
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 import torch
 from bench.report import table
 from bench.run import Settings, run
-from bench.sides import MissingPeerError
+from bench.sides import OWN, MissingPeerError
 
 from unimask.cli import leave, run_tool
 
@@ -28,11 +30,14 @@ def parse_arguments() -> tuple[Settings, Path | None]:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('mode', choices=('train', 'infer'))
-    parser.add_argument('--method', choices=('mask2former', 'mp_former'), default='mask2former',
-                        help='what is measured of this library')
-    parser.add_argument('--peer', choices=('mmdet', 'huggingface', 'mask2former'),
-                        default='mmdet', help='beside what: their Mask2Former, or ours')
+    parser.add_argument('mode', choices=('train', 'infer', 'encoder'),
+                        help='a step of training, of inference, or the forward and backward pass '
+                             'of the encoder alone')
+    parser.add_argument('--method', choices=('mask2former', 'mp_former', 'semask'),
+                        default='mask2former', help='what is measured of this library')
+    parser.add_argument('--peer', choices=('mmdet', 'huggingface', 'mask2former', 'plain'),
+                        default='mmdet', help='beside what: their Mask2Former or ours (R50), or '
+                                              'plain, which is ours with the encoder of semask')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--size', type=int, default=512,
                         help='side of the square images in pixels, a multiple of 32')
@@ -53,6 +58,10 @@ def _check(parser: argparse.ArgumentParser, arguments: dict) -> None:
     for name in ('batch', 'objects', 'repeat'):
         if arguments[name] < 1:
             parser.error(f'--{name} must be at least 1')
+    if (arguments['method'] == 'semask') != (arguments['peer'] == 'plain'):
+        parser.error('--method semask and --peer plain go together: a Swin-T with and without it')
+    if arguments['mode'] == 'encoder' and arguments['peer'] not in OWN:
+        parser.error('encoder compares methods of this library: --peer mask2former or plain')
     if arguments['device'] == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda: torch sees no GPU; python tools/misc/doctor.py tells why')
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from bench.sides import Side
+from bench.side import Side
 
 TOLERANCE = 1e-3
 # One flipped bit of an attention mask (a logit within rounding of zero) changes its whole query.

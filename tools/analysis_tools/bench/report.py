@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench.sides import OWN, SIDES
+
 MIB = 2**20
 
 
@@ -28,7 +30,7 @@ def table(report: dict) -> str:
 def _names(settings: dict) -> tuple[str, str]:
     """What the sides are called; two methods of unimask by the method."""
     ours, peer = settings['method'], settings['peer']
-    return (ours, peer) if peer == 'mask2former' else ('unimask', peer)
+    return (ours, peer) if peer in OWN else ('unimask', peer)
 
 
 def _times(name: str, pair: dict[str, float], ratio: float) -> tuple[str, ...]:
@@ -46,7 +48,8 @@ def _machine(machine: dict) -> str:
 
 
 def _what(settings: dict) -> str:
-    return (f'{settings["mode"]}: {settings["method"]} R50 COCO panoptic, {settings["device"]}, '
+    method = f'{settings["method"]} {SIDES[settings["method"]].encoder}'
+    return (f'{settings["mode"]}: {method} COCO panoptic, {settings["device"]}, '
             f'{settings["batch"]} x {settings["size"]}x{settings["size"]}, '
             f'{settings["objects"]} segments, amp {settings["amp"]}, '
             f'median of {settings["repeat"]}')

@@ -6,8 +6,6 @@ training loss, and the panoptic result at the original size.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -19,10 +17,11 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
+from bench.own import MPFormer, Plain, SeMask, Unimask
 from bench.parts import Part
+from bench.side import Side, metainfo
 from bench.workload import NUM_CLASSES, NUM_THINGS, Workload
 
-CONFIG = Path(__file__).parents[3] / 'configs/mask2former/r50_8xb2_coco-panoptic.py'
 MMDET_CONFIG = 'mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py'
 SCORE_THRESHOLD = 0.8
 OVERLAP_THRESHOLD = 0.8
@@ -30,119 +29,6 @@ OVERLAP_THRESHOLD = 0.8
 
 class MissingPeerError(RuntimeError):
     """The library to compare with is not installed; the message says how to get it."""
-
-
-class Side(ABC):
-    """One implementation of Mask2Former R50 for COCO panoptic, on one workload.
-
-    Attributes:
-        model: the network, with frozen batch norms.
-        class_head: the layer that makes the class logits.
-    """
-
-    model: nn.Module
-    class_head: nn.Linear
-
-    def __init__(self, workload: Workload, device: torch.device) -> None:
-        self.workload = workload.to(device)
-        self.device = device
-
-    @abstractmethod
-    def logits(self) -> tuple[Tensor, Tensor]:
-        """Final class logits (B, Q, K+1) and mask logits (B, Q, H/4, W/4)."""
-
-    @abstractmethod
-    def loss(self) -> Tensor:
-        """The total training loss, a scalar."""
-
-    def compared_loss(self) -> Tensor:
-        """That of it which every side has."""
-        return self.loss()
-
-    @abstractmethod
-    def panoptic(self) -> list[Tensor]:
-        """One panoptic map (H, W) per image, in the library's own encoding."""
-
-    @abstractmethod
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW as the library's users get it."""
-
-    @abstractmethod
-    def parts(self) -> list[Part]:
-        """The parts whose time is worth telling apart."""
-
-    def finish(self, weights: Mapping[str, Tensor] | None = None) -> None:
-        """Load weights, move to the device."""
-        if weights is not None:
-            self.model.load_state_dict(weights, strict=True)
-        self.model.to(self.device)
-
-
-class Unimask(Side):
-    """This library's Mask2Former."""
-
-    def __init__(self, workload: Workload, device: torch.device) -> None:
-        from unimask.registry import MODELS
-        from unimask.utils import register_all_modules
-
-        super().__init__(workload, device)
-        register_all_modules()
-        self.config = Config.fromfile(CONFIG)
-        self.config.model.init_cfg = None
-        self.config.model.test_cfg = dict(tasks=('panoptic',))
-        self.change(self.config.model)
-        self.model = MODELS.build(self.config.model)
-        self.class_head = self.model.head.class_embed
-        self._samples = [_panoptic_sample(self.workload, i) for i in range(len(workload.labels))]
-
-    def change(self, model: dict) -> None:
-        """Make another method of the model's config."""
-
-    def logits(self) -> tuple[Tensor, Tensor]:
-        prediction = self.model(self.workload.images, None, mode='tensor')
-        return prediction.class_logits[-1], prediction.mask_logits()
-
-    def loss(self) -> Tensor:
-        return sum(self.model(self.workload.images, self._samples, mode='loss').values())
-
-    def panoptic(self) -> list[Tensor]:
-        samples = self.model(self.workload.images, self._samples, mode='predict')
-        return [sample.pred_panoptic_seg.sem_seg[0] for sample in samples]
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        config = self.config.optim_wrapper
-        return build_optim_wrapper(self.model, dict(
-            type='OptimWrapper', optimizer=config.optimizer, constructor=config.constructor,
-            paramwise_cfg=config.paramwise_cfg)).optimizer
-
-    def parts(self) -> list[Part]:
-        return [
-            Part('backbone', self.model.backbone),
-            Part('pixel decoder', self.model.neck),
-            Part('head', self.model.head),
-            Part('criterion', self.model, 'loss'),  # the network inside it counts for itself
-            Part('matching', self.model.criterion, 'matcher'),
-            Part('post-processing', self.model, 'predict'),
-        ]
-
-
-class MPFormer(Unimask):
-    """This library's MP-Former, with a query position, so that it has Mask2Former's weights."""
-
-    def change(self, model: dict) -> None:
-        model.head = dict(model.head, type='MaskPilotedHead', query_position=True, pilot=dict(
-            type='MaskPilot', mask_noise=dict(type='PointNoise', ratio=0.2)))
-
-    def compared_loss(self) -> Tensor:
-        losses = self.model(self.workload.images, self._samples, mode='loss')
-        return sum(value for name, value in losses.items() if 'mp.' not in name)
-
-    def finish(self, weights: Mapping[str, Tensor] | None = None) -> None:
-        if weights is not None:
-            classes = {f'head.pilot.{name}': value
-                       for name, value in self.model.head.pilot.state_dict().items()}
-            weights = classes | dict(weights)
-        super().finish(weights)
 
 
 class MMDetection(Side):
@@ -261,28 +147,9 @@ class HuggingFace(Side):
 
 
 SIDES: dict[str, type[Side]] = {
-    'mask2former': Unimask, 'mp_former': MPFormer, 'mmdet': MMDetection,
-    'huggingface': HuggingFace}
-OWN = ('mask2former', 'mp_former')
-
-
-def _metainfo(workload: Workload) -> dict:
-    height, width = workload.size
-    return dict(
-        img_id=0, img_path='synthetic', img_shape=(height, width), ori_shape=(height, width),
-        batch_input_shape=(height, width), pad_shape=(height, width), scale_factor=(1.0, 1.0))
-
-
-def _panoptic_sample(workload: Workload, index: int) -> DetDataSample:
-    """unimask's ground truth: the id map and the list of segments."""
-    segments = [
-        dict(id=number + 1, category=int(label), isthing=bool(label < NUM_THINGS), iscrowd=0)
-        for number, label in enumerate(workload.labels[index])]
-    panoptic = PixelData(sem_seg=workload.segment_ids[index][None].int())
-    panoptic.set_metainfo(dict(segments_info=segments))
-    sample = DetDataSample(metainfo=_metainfo(workload))
-    sample.gt_panoptic_seg = panoptic
-    return sample
+    'mask2former': Unimask, 'mp_former': MPFormer, 'plain': Plain, 'semask': SeMask,
+    'mmdet': MMDetection, 'huggingface': HuggingFace}
+OWN = ('mask2former', 'mp_former', 'plain', 'semask')
 
 
 def _mmdet_sample(workload: Workload, index: int) -> DetDataSample:
@@ -292,7 +159,7 @@ def _mmdet_sample(workload: Workload, index: int) -> DetDataSample:
     height, width = workload.size
     bitmaps = BitmapMasks(masks[things].cpu().numpy().astype('uint8'), height, width)
     classes = labels[workload.segment_ids[index] - 1]
-    sample = DetDataSample(metainfo=_metainfo(workload))
+    sample = DetDataSample(metainfo=metainfo(workload))
     sample.gt_instances = InstanceData(labels=labels[things], masks=bitmaps)
     sample.gt_sem_seg = PixelData(sem_seg=classes[None])
     return sample

@@ -1,4 +1,4 @@
-"""One training step and one inference, the same for every side."""
+"""One training step, one inference, one step of the encoder, the same for every side."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from bench.own import Unimask
 from bench.parts import PartClock, now
-from bench.sides import Side
+from bench.side import Side
 
 MAX_GRAD_NORM = 0.01
 DTYPES = {'off': None, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -70,6 +71,23 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
 
 
+class EncoderStep:
+    """Forward and backward pass of the encoder alone, for our own methods."""
+
+    def __init__(self, side: Unimask, amp: str) -> None:
+        self.side = side
+        self.precision = Precision(amp, side.device)
+
+    def __call__(self, clock: PartClock | None = None) -> None:
+        """Do one step; ``clock`` is as for :class:`Trainer`."""
+        self.side.model.train()
+        with self.precision.context():
+            loss = self.side.encoder_loss()
+        with clock.running('backward') if clock else nullcontext():
+            loss.backward()
+        self.side.model.zero_grad(set_to_none=True)
+
+
 class Predictor:
     """Inference of a side, from the preprocessed images to panoptic maps."""
 
@@ -85,8 +103,8 @@ class Predictor:
             return self.side.panoptic()
 
 
-STEPS = {'train': Trainer, 'infer': Predictor}
-Step = Trainer | Predictor
+STEPS = {'train': Trainer, 'infer': Predictor, 'encoder': EncoderStep}
+Step = Trainer | Predictor | EncoderStep
 
 
 def seconds(step: Callable[[], object], device: torch.device) -> float:
