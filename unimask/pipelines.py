@@ -7,10 +7,11 @@ so that a config is read in milliseconds.
 
 from __future__ import annotations
 
-__all__ = ['choose_scale_and_crop', 'crop_and_colour', 'detr_crop', 'jitter_and_crop',
-           'scale_and_crop', 'testing', 'training']
+__all__ = ['choose_scale_and_crop', 'crop_and_colour', 'detr_crop', 'draw_scale_and_crop',
+           'jitter_and_crop', 'scale_and_crop', 'testing', 'training']
 
 Step = dict
+MEAN_COLOUR = (104, 116, 124)  # blue, green, red: what normalisation makes 0, but for rounding
 DETR_EDGES = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
 
 
@@ -62,29 +63,47 @@ def choose_scale_and_crop(short_edge: int, crop_size: tuple[int, int], *, max_ar
     """One of six scales of 0.5 to 1.75, a crop, colours and mirroring (SeMask-FPN).
 
     Args:
-        short_edge: Length of the shorter edge at scale 1, in pixels.
+        short_edge: Length of the shorter edge at scale 1, in pixels; the longer one may be four
+            times as long.
         crop_size: Height and width of the crop in pixels.
         max_area: Largest share of the crop that one class may cover, see ``RandomCrop``.
     """
-    edges = [step * short_edge // 4 for step in range(2, 8)]
-    resize = dict(type='ResizeShortestEdge', short_edge=edges, max_long=4 * edges[-1])
-    return [resize, *crop_and_colour(crop_size, max_area=max_area)]
+    resize = dict(type='ResizeInto', size=(4 * short_edge, short_edge),
+                  ratios=[step / 4 for step in range(2, 8)])
+    return [resize, *crop_and_colour(crop_size, max_area=max_area, padding=MEAN_COLOUR)]
 
 
-def crop_and_colour(crop_size: tuple[int, int], *, pad: bool = True, max_area: float = 1.0
-                    ) -> list[Step]:
+def draw_scale_and_crop(size: tuple[int, int], crop_size: tuple[int, int], *,
+                        max_area: float = 1.0) -> list[Step]:
+    """Any scale of 0.5 to 2, a crop, colours and mirroring (SeMask-FPN for Cityscapes).
+
+    Args:
+        size: Longer and shorter edge at scale 1, in pixels.
+        crop_size: Height and width of the crop in pixels.
+        max_area: Largest share of the crop that one class may cover, see ``RandomCrop``.
+    """
+    resize = dict(type='ResizeInto', size=size, ratio_range=(0.5, 2.0))
+    return [resize, *crop_and_colour(crop_size, max_area=max_area, padding=MEAN_COLOUR)]
+
+
+def crop_and_colour(crop_size: tuple[int, int], *, pad: bool = True, max_area: float = 1.0,
+                    padding: tuple[int, int, int] | None = None) -> list[Step]:
     """A crop, colours and mirroring: what follows a resize of one's own.
 
     Args:
         crop_size: Height and width of the crop in pixels.
         pad: Pad smaller pictures to the size of the crop.
         max_area: Largest share of the crop that one class may cover, see ``RandomCrop``.
+        padding: Colour of the padding, see ``PadToSize``.
     """
     crop = dict(type='RandomCrop', size=crop_size)
     steps = [crop | dict(max_area=max_area) if max_area < 1 else crop,
              dict(type='ColorAugSSD'),
              dict(type='mmdet.RandomFlip', prob=0.5)]
-    return [*steps, dict(type='PadToSize', size=crop_size)] if pad else steps
+    if not pad:
+        return steps
+    border = dict(type='PadToSize', size=crop_size)
+    return [*steps, border if padding is None else border | dict(colour=padding)]
 
 
 def jitter_and_crop(crop_size: int, *, ratio_range: tuple[float, float] = (0.1, 2.0)

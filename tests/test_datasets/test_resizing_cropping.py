@@ -11,8 +11,10 @@ from unimask.datasets.transforms import (
     RandomCrop,
     RandomFlip,
     RandomRangeCrop,
+    ResizeInto,
     ResizeShortestEdge,
 )
+from unimask.errors import UserError
 
 
 def _sample(height: int, width: int) -> dict:
@@ -44,6 +46,41 @@ def test_short_edge_choices():
         sample = dict(img=np.zeros((20, 30, 3), np.uint8))
         seen.add(ResizeShortestEdge(short_edge=(8, 16, 24))(sample)['img'].shape[0])
     assert seen == {8, 16, 24}
+
+
+@pytest.mark.parametrize(('size', 'ratio', 'expected'), [
+    ((480, 640), 1.0, (512, 683)), ((640, 480), 0.5, (341, 256)), ((300, 1500), 1.0, (410, 2048)),
+    ((300, 1500), 0.5, (205, 1024))])
+def test_resize_into_a_rectangle(size, ratio, expected):
+    sample = _sample(*size)
+    ResizeInto(size=(2048, 512), ratios=[ratio])(sample)
+    assert sample['img'].shape[:2] == sample['gt_seg_map'].shape == expected
+
+
+def test_ratios_are_chosen_or_drawn():
+    def heights(step):
+        return [step(dict(img=np.zeros((100, 200, 3), np.uint8)))['img'].shape[0]
+                for _ in range(60)]
+
+    assert set(heights(ResizeInto(size=(200, 100), ratios=(0.5, 1.75)))) == {50, 175}
+    drawn = heights(ResizeInto(size=(200, 100), ratio_range=(0.5, 1.75)))
+    assert 50 <= min(drawn) < 70 and 155 < max(drawn) <= 175 and len(set(drawn)) > 20
+
+
+@pytest.mark.parametrize('options', [
+    {}, dict(ratios=(1.0,), ratio_range=(1, 2)), dict(ratio_range=(2, 1)),
+    dict(ratio_range=(0, 1))])
+def test_ratios_that_there_cannot_be(options):
+    with pytest.raises(UserError, match='ratio'):
+        ResizeInto(size=(20, 10), **options)
+
+
+def test_colour_of_the_padding():
+    for options, colour in (({}, (128, 128, 128)), (dict(colour=(1, 2, 3)), (1, 2, 3))):
+        sample = dict(img=np.zeros((2, 3, 3), np.uint8), gt_seg_map=np.zeros((2, 3), np.uint8))
+        PadToSize(size=(3, 4), **options)(sample)
+        assert tuple(sample['img'][2, 3]) == tuple(sample['img'][0, 3]) == colour
+        assert not sample['img'][:2, :3].any() and sample['gt_seg_map'][2, 3] == 255
 
 
 def test_jitter_fits_the_square():

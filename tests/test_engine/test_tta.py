@@ -66,6 +66,11 @@ def test_sizes_follow_the_published_rule(model: torch.nn.Module) -> None:
     tta = SemanticTTA(model, short_sides=(20, 60, 80), max_long_side=120, flip=False)
     views = tta._views(image)
     assert [tuple(view.shape[-2:]) for view, _ in views] == [(20, 50), (48, 120), (48, 120)]
+    tta = SemanticTTA(model, short_sides=(20, 60, 80), max_long_side=(30, 200, 180), flip=False)
+    views = tta._views(image)
+    assert [tuple(view.shape[-2:]) for view, _ in views] == [(12, 30), (60, 150), (72, 180)]
+    with pytest.raises(UserError, match='one bound for each'):
+        SemanticTTA(model, short_sides=(20, 60, 80), max_long_side=(30, 200))
     default = [min(view.shape[-2:]) for view, mirrored in SemanticTTA(model)._views(image)
                if not mirrored]
     assert default == [20, 30, 40, 50, 60, 70]

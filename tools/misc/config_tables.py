@@ -26,6 +26,7 @@ BACKBONES = {
     'r50': ('ResNet', '50'), 'r101': ('ResNet', '101'), 'r101c': ('ResNet', '101c'),
     'swin-t': ('Swin', 'T'), 'swin-s': ('Swin', 'S'), 'swin-b': ('Swin', 'B'),
     'swin-b-in1k': ('Swin', 'B'), 'swin-l': ('Swin', 'L'),
+    **{f'mit-b{size}': ('MiT', f'B{size}') for size in range(6)},
 }
 # Columns of the methods' tables: heading, key in `Metadata`, form.
 COLUMNS = (

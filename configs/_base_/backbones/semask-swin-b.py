@@ -1,4 +1,4 @@
-# SeMask's Swin-B, windows and whole maps as in SeMask-FPN for ADE20K and COCO-Stuff; the weights
+# SeMask's Swin-B, windows in all stages as in SeMask-FPN for all data sets; the weights
 # are Swin-B's.
 _base_ = './swin-b.py'
 encoder = dict(backbone=dict(

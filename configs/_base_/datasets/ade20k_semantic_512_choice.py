@@ -5,3 +5,6 @@ from unimask.pipelines import choose_scale_and_crop, training
 crop_size = (512, 512)
 train_pipeline = training('LoadSemanticMap', choose_scale_and_crop(512, crop_size))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+# multi-scale and flipped testing
+tta_model = dict(max_long_side=(1024, 1536, 2048, 2560, 3072, 3584))

@@ -19,7 +19,11 @@ from unimask.datasets.transforms.loading import (
     LoadPanopticMap,
     LoadSemanticMap,
 )
-from unimask.datasets.transforms.resizing import LargeScaleJitter, ResizeShortestEdge
+from unimask.datasets.transforms.resizing import (
+    LargeScaleJitter,
+    ResizeInto,
+    ResizeShortestEdge,
+)
 from unimask.registry import TRANSFORMS
 
 # mmcv's class of this name leaves masks as they are; the bare name must not mean that one here.
@@ -28,5 +32,5 @@ TRANSFORMS.register_module(module=RandomFlip)
 __all__ = [
     'ColorAugSSD', 'FixedSizeCrop', 'InstanceShapes', 'LargeScaleJitter', 'LoadImage',
     'LoadInstances', 'LoadPanopticMap', 'LoadSemanticMap', 'PackSegInputs', 'PadToSize',
-    'RandomCrop', 'RandomFlip', 'RandomRangeCrop', 'ResizeShortestEdge',
+    'RandomCrop', 'RandomFlip', 'RandomRangeCrop', 'ResizeInto', 'ResizeShortestEdge',
 ]

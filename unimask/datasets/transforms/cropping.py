@@ -40,20 +40,23 @@ class FixedSizeCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PadToSize(BaseTransform):
-    """Pad at bottom and right to at least a size: 128 in the image, void in the labels.
+    """Pad at bottom and right to at least a size, with void in the labels.
 
     Args:
         size: Height and width in pixels.
+        colour: Of the padding in the image: blue, green, red.
     """
 
     crop_option = 'size'  # what a config's `crop_size` sets
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, size: tuple[int, int], colour: tuple[int, int, int] = (128, 128, 128)
+                 ) -> None:
         self.size = tuple(size)
+        self.colour = tuple(colour)
 
     def transform(self, results: dict) -> dict:
         """Pad the sample."""
-        pad_sample(results, self.size)
+        pad_sample(results, self.size, colour=self.colour)
         return results
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 __all__ = ['crop_sample', 'floor_nearest', 'pad_sample', 'pil_nearest', 'resize_sample']
 
-IMAGE_PADDING = 128  # grey, before normalisation, as published
+GREY = (128, 128, 128)  # of the padding, before normalisation, as published
 
 
 def pil_nearest(old: int, new: int) -> np.ndarray:
@@ -66,10 +66,11 @@ def crop_sample(results: dict, box: tuple[int, int, int, int]) -> None:
             np.array([left, top, left + width, top + height]))
 
 
-def pad_sample(results: dict, shape: tuple[int, int]) -> None:
+def pad_sample(results: dict, shape: tuple[int, int], *,
+               colour: tuple[int, int, int] = GREY) -> None:
     """Pad in place at bottom and right to at least (height, width).
 
-    The image gets grey (128), semantic maps their ignore index, segment-id maps and masks 0.
+    The image gets the colour, semantic maps their ignore index, segment-id maps and masks 0.
     """
     old_height, old_width = results['img'].shape[:2]
     height, width = max(shape[0], old_height), max(shape[1], old_width)
@@ -78,7 +79,7 @@ def pad_sample(results: dict, shape: tuple[int, int]) -> None:
     border = (0, height - old_height, 0, width - old_width)
     results['img'] = cv2.copyMakeBorder(
         np.ascontiguousarray(results['img']), *border, cv2.BORDER_CONSTANT,
-        value=(IMAGE_PADDING,) * 3)
+        value=colour)
     results['img_shape'] = results['pad_shape'] = (height, width)
     if results.get('gt_seg_map') is not None:
         void = 0 if 'segments_info' in results else results.get('ignore_index', 255)

@@ -8,9 +8,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from unimask.datasets.transforms.geometry import resize_sample
+from unimask.errors import UserError
 from unimask.registry import TRANSFORMS
 
-__all__ = ['LargeScaleJitter', 'ResizeShortestEdge']
+__all__ = ['LargeScaleJitter', 'ResizeInto', 'ResizeShortestEdge']
 
 
 @TRANSFORMS.register_module()
@@ -43,6 +44,44 @@ class ResizeShortestEdge(BaseTransform):
             scale = self.max_long / max(new_height, new_width)
             new_height, new_width = new_height * scale, new_width * scale
         return max(int(new_height + 0.5), 1), max(int(new_width + 0.5), 1)
+
+
+@TRANSFORMS.register_module()
+class ResizeInto(BaseTransform):
+    """Fit the image into a rectangle of a random size, aspect kept (MMSegmentation's ``Resize``).
+
+    The rectangle lies as the image does.
+
+    Args:
+        size: Long and short edge of the rectangle for a ratio of 1, in pixels.
+        ratios: The rectangle is this much larger: one of these, with equal chances.
+        ratio_range: Instead, uniform in this range.
+
+    Raises:
+        UserError: Both kinds of ratios are given, or none, or an empty or reversed one.
+    """
+
+    def __init__(self, *, size: tuple[int, int], ratios: Sequence[float] = (),
+                 ratio_range: tuple[float, float] | None = None) -> None:
+        if bool(ratios) == (ratio_range is not None):
+            raise UserError('ResizeInto draws one of `ratios`, or in `ratio_range`: state one of '
+                            'the two.')
+        if ratio_range is not None and not 0 < ratio_range[0] <= ratio_range[1]:
+            raise UserError(f'ResizeInto: ratio_range={ratio_range} is no range of factors.')
+        self.size = tuple(size)
+        self.ratios = tuple(ratios)
+        self.ratio_range = ratio_range
+
+    def transform(self, results: dict) -> dict:
+        """Resize the sample."""
+        ratio = (np.random.choice(self.ratios) if self.ratio_range is None
+                 else np.random.uniform(*self.ratio_range))
+        height, width = results['img'].shape[:2]
+        long, short = (int(edge * ratio) for edge in self.size)
+        scale = min(long / max(height, width), short / min(height, width))
+        shape = max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
+        resize_sample(results, shape)
+        return results
 
 
 @TRANSFORMS.register_module()

@@ -13,6 +13,7 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unimask.errors import UserError
 from unimask.registry import MODELS
 
 __all__ = ['SemanticTTA']
@@ -32,17 +33,24 @@ class SemanticTTA(BaseTTAModel):
     Args:
         module: The segmentor or its config. It has ``semantic_scores``.
         short_sides: Shorter edges of the views; None for 0.5 to 1.75 times that of the image.
-        max_long_side: Bound of the longer edges; None for seven times the shorter one.
+        max_long_side: Bound of the longer edges, or one for each of ``short_sides``; None for seven
+            times the shorter edge.
         flip: Also mirror every view.
         data_preprocessor: For a module config that has none.
+
+    Raises:
+        UserError: ``max_long_side`` has another length than ``short_sides``.
     """
 
     def __init__(self, module: nn.Module | dict, *, short_sides: Sequence[int] | None = None,
-                 max_long_side: int | None = None, flip: bool = True,
+                 max_long_side: int | Sequence[int] | None = None, flip: bool = True,
                  data_preprocessor: dict | None = None) -> None:
         super().__init__(module, data_preprocessor)
         self.short_sides = None if short_sides is None else tuple(short_sides)
         self.max_long_side = max_long_side
+        if isinstance(max_long_side, Sequence) and len(max_long_side) != len(short_sides or ()):
+            raise UserError(f'SemanticTTA: max_long_side={max_long_side} needs one bound for each '
+                            f'of short_sides={short_sides}.')
         self.flip = flip
 
     @torch.no_grad()
@@ -83,8 +91,9 @@ class SemanticTTA(BaseTTAModel):
     def _views(self, image: Tensor) -> Iterator[tuple[Tensor, bool]]:
         short = min(image.shape[-2:])
         sides = self.short_sides or [int(short * factor + 0.5) for factor in _FACTORS]
-        longest = self.max_long_side or short * _LONG_FACTOR
-        for side in sides:
+        limit = self.max_long_side or short * _LONG_FACTOR
+        limits = limit if isinstance(limit, Sequence) else [limit] * len(sides)
+        for side, longest in zip(sides, limits, strict=True):
             view = _resized(image, side, longest)
             yield view, False
             if self.flip:
