@@ -48,7 +48,7 @@ def summary(conversion: Conversion) -> str:
         lines.append(f'{len(conversion.supplied)} supplied (counters and index tables)')
     lines += [f'{count} ignored: {reason}'
               for reason, count in Counter(conversion.ignored.values()).items()]
-    return '\n'.join(lines)
+    return '\n'.join([*lines, *(f'note: {remark}' for remark in conversion.remarks)])
 
 
 def main() -> int:

@@ -98,6 +98,8 @@ class NameMap:
         rules: Tried in this order; the first that fits a name decides.
         supply: Functions from the converted state dict to tensors that unimask's model has and
             the source has not, such as counters and index tables. They never replace a tensor.
+        remarks: Functions from the converted state dict to what its user should know of this file,
+            in a sentence; '' if there is nothing.
         fallback: Recognise a state dict only if no other map does: for a source whose names
             overlap with those of others.
     """
@@ -106,6 +108,7 @@ class NameMap:
     signature: tuple[str, ...]
     rules: tuple[Rule | Ignore, ...]
     supply: tuple[Callable[[StateDict], StateDict], ...] = ()
+    remarks: tuple[Callable[[StateDict], str], ...] = ()
     fallback: bool = False
 
     def recognises(self, names: Iterable[str]) -> bool:
@@ -122,12 +125,14 @@ class Conversion:
         ignored: Source names that were left out, with the reason.
         source: Name of the map that was used.
         supplied: Names in ``state_dict`` that the source did not have.
+        remarks: What is unusual about it and what to do, in sentences.
     """
 
     state_dict: StateDict
     ignored: dict[str, str]
     source: str
     supplied: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @cache
@@ -192,7 +197,8 @@ def apply_map(name_map: NameMap, state_dict: Mapping[str, Tensor]) -> Conversion
     converted = {target: _make(target, rule, found, state_dict)
                  for target, (rule, found) in plan.items()}
     supplied = _supply(name_map, converted)
-    return Conversion({**converted, **supplied}, ignored, name_map.name, tuple(supplied))
+    remarks = tuple(filter(None, (remark(converted) for remark in name_map.remarks)))
+    return Conversion({**converted, **supplied}, ignored, name_map.name, tuple(supplied), remarks)
 
 
 def _first_match(rules: list[Rule | Ignore], name: str

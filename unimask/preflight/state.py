@@ -109,6 +109,8 @@ def _converted(state: Mapping[str, torch.Tensor], report: StateReport, path: str
             f'be converted (tools/model_converters/convert.py): {error}') from error
     print_log(f'{path} has the names of {conversion.source}: {len(conversion.state_dict)} tensors '
               f'converted, {len(conversion.ignored)} ignored', logger='current')
+    for remark in conversion.remarks:
+        print_log(f'{path}: {remark}', logger='current', level=logging.WARNING)
     return conversion.state_dict
 
 
@@ -120,6 +122,12 @@ def _check_shapes(report: StateReport, fresh: list[str], path: str) -> None:
     counts = [name for name in report.class_count if name in wrong]
     if counts:
         theirs, ours = wrong[counts[0]]
+        if all(name.startswith('backbone.') for name in counts):
+            raise UserError(
+                f'the encoder of {path} scores {theirs[0]} classes, that of the model {ours[0]}, '
+                f'while the heads agree ({counts[0]}). To test it: --cfg-options '
+                f'model.backbone.num_classes={theirs[0]}; to train on: tools/train.py CONFIG '
+                '--cfg-options load_from=PATH, where these parameters start fresh.')
         raise UserError(
             f'{path} was trained for another number of classes: {counts[0]} has '
             f'{theirs[0]} rows in the checkpoint and {ours[0]} in the model (where the head '

@@ -21,6 +21,7 @@ NAME_MAPS = {
     'huggingface': ('huggingface', 'HUGGINGFACE'),
     'torchvision': ('backbones', 'TORCHVISION'),
     'swin': ('backbones', 'SWIN'),
+    'mit': ('mix_transformer', 'MIT'),
     'efficientnet-lite0': ('backbones', 'EFFICIENTNET_LITE0'),
     'timm': ('backbones', 'TIMM'),
 }
