@@ -1,4 +1,4 @@
-"""Cityscapes AP against cityscapesscripts on files."""
+"""Cityscapes AP and mIoU against cityscapesscripts on files."""
 
 import types
 
@@ -7,11 +7,11 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.evaluator import Evaluator
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 from PIL import Image
 
 from unimask.errors import UserError
-from unimask.evaluation import CityscapesInstanceMetric
+from unimask.evaluation import CityscapesInstanceMetric, CityscapesSemanticMetric
 
 CLASSES = ('person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle')
 LABEL_IDS = (24, 25, 26, 27, 28, 31, 32, 33)
@@ -76,8 +76,8 @@ def official_averages(root, samples, monkeypatch):
     return official.evaluateImgLists(*lists, options)['averages']
 
 
-def run(samples, classes=CLASSES):
-    evaluator = Evaluator(CityscapesInstanceMetric())
+def run(samples, classes=CLASSES, metric=CityscapesInstanceMetric):
+    evaluator = Evaluator(metric())
     evaluator.dataset_meta = dict(classes=classes)
     for sample in samples:
         evaluator.process([sample])
@@ -88,9 +88,10 @@ def test_equals_the_official_tool(tmp_path, monkeypatch):
     samples = [make_image(tmp_path, number) for number in range(4)]
     expected = official_averages(tmp_path, samples, monkeypatch)
     result = run(samples)
-    assert result['instance/AP'] == pytest.approx(100 * expected['allAp'], rel=1e-12)
-    assert result['instance/AP50'] == pytest.approx(100 * expected['allAp50%'], rel=1e-12)
-    assert 5 < result['instance/AP'] < 95
+    for ours, theirs in (('AP', 'allAp'), ('AP50', 'allAp50%')):
+        value = result[f'cityscapes_instance/{ours}']
+        assert value == pytest.approx(100 * expected[theirs], rel=1e-12)
+        assert 5 < value < 95
 
 
 def test_errors(tmp_path):
@@ -104,3 +105,64 @@ def test_errors(tmp_path):
     sample.set_metainfo(dict(img_path='somewhere/else.png'))
     with pytest.raises(UserError, match='does not exist.*gtFine beside'):
         run([sample])
+
+
+SEMANTIC = ('road', 'car', 'person', 'rider', 'sky')
+SEMANTIC_IDS = (7, 26, 24, 25, 23)
+
+
+def add_map(sample, number):
+    """A wrong map: shifted, with sky in it and void (5, the class count)."""
+    truth = np.array(Image.open(truth_path(sample))).astype(int)
+    labels = np.where(truth >= 1000, truth // 1000, truth)
+    guess = np.full(labels.shape, 5)
+    for index, label in enumerate(SEMANTIC_IDS):
+        guess[labels == label] = index
+    guess = np.roll(guess, (2, number), (0, 1))
+    guess[-4:] = 4
+    sample.pred_sem_seg = PixelData(sem_seg=torch.as_tensor(guess)[None])
+    return np.array([*SEMANTIC_IDS, 0])[guess]
+
+
+def truth_path(sample):
+    return sample.img_path.replace('leftImg8bit/', 'gtFine/').replace(
+        'leftImg8bit.png', 'gtFine_instanceIds.png')
+
+
+def test_semantic_equals_the_official_tool(tmp_path, monkeypatch):
+    import cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling as official
+    monkeypatch.setattr(official.np, 'in1d', np.isin, raising=False)
+    monkeypatch.setattr(official, 'CSUPPORT', False)
+    samples = [make_image(tmp_path, number) for number in range(3)]
+    guesses, truths = [], []
+    for number, sample in enumerate(samples):
+        guess = add_map(sample, number)
+        ids = np.array(Image.open(truth_path(sample))).astype(int)
+        for path, values in ((tmp_path / f'guess_{number}.png', guess), (
+                truth_path(sample).replace('instanceIds', 'labelIds'),
+                np.where(ids >= 1000, ids // 1000, ids))):
+            Image.fromarray(values.astype(np.uint8)).save(path)
+        guesses.append(str(tmp_path / f'guess_{number}.png'))
+        truths.append(truth_path(sample).replace('instanceIds', 'labelIds'))
+    options = types.SimpleNamespace(**vars(official.args))
+    options.quiet, options.JSONOutput = True, False
+    expected = official.evaluateImgLists(guesses, truths, options)
+    result = run(samples, SEMANTIC, CityscapesSemanticMetric)
+    for ours, theirs in (('mIoU', 'Classes'), ('iIoU', 'InstClasses'),
+                         ('mIoU_category', 'Categories'), ('iIoU_category', 'InstCategories')):
+        value = result[f'cityscapes_semantic/{ours}']
+        assert value == pytest.approx(100 * expected[f'averageScore{theirs}'], rel=1e-12)
+        assert 5 < value < 95
+    assert len({round(value, 6) for value in result.values()}) == 4
+
+
+def test_both_metrics_together(tmp_path):
+    """Their scores have names of their own, also beside those of MaskAPMetric (instance/)."""
+    sample = make_image(tmp_path, 0)
+    add_map(sample, 0)
+    evaluator = Evaluator([CityscapesInstanceMetric(), CityscapesSemanticMetric()])
+    evaluator.dataset_meta = dict(classes=SEMANTIC)
+    sample.pred_instances.labels[:] = 1
+    evaluator.process([sample])
+    assert {name.split('/')[0] for name in evaluator.evaluate(1)} == {
+        'cityscapes_instance', 'cityscapes_semantic'}

@@ -1,5 +1,7 @@
 """The metrics on data samples: what they accept, refuse, and how shards add up."""
 
+import csv
+import io
 import json
 import pickle
 
@@ -11,13 +13,15 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 
+from unimask.datasets.coco_writing import instance_entry, write_json
 from unimask.errors import UserError, image_name
-from unimask.registry import METRICS
+from unimask.evaluation import class_tables_csv
+from unimask.registry import DATASETS, METRICS
 
 META = dict(classes=('cat', 'dog', 'grass', 'sky'), thing_classes=('cat', 'dog'))
 K, H, W = 4, 24, 32
 ALL = ('PQMetric', 'MaskAPMetric', 'MeanIoUMetric')
-REGISTERED = ALL + ('CityscapesInstanceMetric',)
+REGISTERED = ALL + ('CityscapesInstanceMetric', 'CityscapesSemanticMetric')
 
 
 def pixel_data(ids, **meta):
@@ -351,17 +355,16 @@ def ann_file(tmp_path):
     return path
 
 
-def test_annotation_file(ann_file, backend, monkeypatch):
+def test_annotation_file(ann_file, backend):
     """Categories by name, others left out, images that were not predicted left out."""
-    import unimask.evaluation.mask_ap_metric as module
-    tables = []
-    monkeypatch.setattr(
-        module, 'score_table', lambda names, rows, *_, **__: tables.append((names, rows)) or '')
     sample = instance_sample(squares(), squares((0, 0)), index=7)
     del sample.gt_instances
-    assert ap(sample, ann_file=str(ann_file), backend=backend) == pytest.approx(100)
-    names, rows = tables[0]
-    assert list(names) == ['cat', 'dog']
+    metric = METRICS.build(dict(type='MaskAPMetric', ann_file=str(ann_file), backend=backend))
+    process(metric, sample)
+    assert metric.evaluate(1)['instance/AP'] == pytest.approx(100)
+    table, = metric.class_tables
+    rows = table.scores
+    assert list(table.classes) == ['cat', 'dog']
     assert rows[0, 0] == pytest.approx(100) and np.isnan(rows[1, 0])
 
 
@@ -407,3 +410,91 @@ def test_masks_of_wrong_shape():
     ({}, r'with id (unknown)')])
 def test_images_have_one_name_in_all_messages(known: dict, name: str) -> None:
     assert image_name(known) == image_name(DetDataSample(metainfo=known)) == name
+
+
+def test_tables_of_all_metrics_in_one_file():
+    """A line per class; what a class has no score of stays empty; without logging them, too."""
+    metrics = [METRICS.build(dict(type=name, per_class=False)) for name in ALL]
+    evaluator = Evaluator(metrics)
+    evaluator.dataset_meta = META
+    for index in range(4):
+        evaluator.process([make_sample(index)])
+    result = evaluator.evaluate(4)
+    text = class_tables_csv({metric.prefix: metric.class_tables for metric in metrics})
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert list(rows[0]) == ['class', 'panoptic/PQ', 'panoptic/SQ', 'panoptic/RQ', 'instance/AP',
+                             'instance/AP50', 'semantic/IoU', 'semantic/Acc']
+    assert [row['class'] for row in rows] == list(META['classes'])
+    assert [row['instance/AP'] == '' for row in rows] == [False, False, True, True]
+    for column, score in (('panoptic/PQ', 'panoptic/PQ'), ('semantic/IoU', 'semantic/mIoU')):
+        values = [float(row[column]) for row in rows]
+        assert np.mean(values) == pytest.approx(result[score], abs=1e-3)
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_tables_are_logged_on_request(name, monkeypatch):
+    logged = []
+    for module in ('pq_metric', 'mask_ap_metric', 'iou_metric'):
+        monkeypatch.setattr(f'unimask.evaluation.{module}.print_log',
+                            lambda text, _: logged.append(text))
+    evaluate(dict(type=name, per_class=False), [make_sample(0)])
+    assert logged and not any('dog' in text for text in logged)
+    evaluate(dict(type=name, per_class=True), [make_sample(0)])
+    assert any('dog' in text for text in logged)
+
+
+def test_ade20k_has_100_classes_of_instances(tmp_path):
+    """From the panoptic maps and from the instance file, whose categories are numbered apart."""
+    meta, things = (DATASETS.get(f'ADE20K{kind}Dataset').METAINFO
+                    for kind in ('Panoptic', 'Instance'))
+    samples, images, entries = [], [], []
+    for index in range(6):
+        sample = make_sample(index)
+        rng = np.random.default_rng(index)
+        labels = rng.integers(0, 150, 7)
+        for segment in sample.gt_panoptic_seg.segments_info:
+            segment.update(category=int(labels[segment['id']]), iscrowd=False)
+        ids = sample.gt_panoptic_seg.sem_seg[0].numpy()
+        name = f'ADE_val_{index:08}'
+        images.append(dict(id=name, height=H, width=W, file_name=f'{name}.jpg'))
+        for segment in sample.gt_panoptic_seg.segments_info:
+            label = meta['classes'][segment['category']]
+            if label in things['classes']:
+                entries.append(instance_entry(
+                    ids == segment['id'], image_id=name,
+                    category_id=things['classes'].index(label)) | dict(id=len(entries) + 1))
+        masks = np.array([np.roll(ids == i, 1, axis=1) for i in range(1, 7)])
+        sample.pred_instances = InstanceData(
+            labels=torch.as_tensor(labels[1:]), scores=torch.rand(6), masks=torch.as_tensor(masks))
+        sample.set_metainfo(dict(img_id=name))
+        samples.append(sample)
+    path = tmp_path / 'ade20k_instance_val.json'
+    write_json(path, images=images, annotations=entries, categories=[
+        dict(id=number, name=name) for number, name in enumerate(things['classes'])])
+    whole, from_file = (dict(type='MaskAPMetric', ann_file=file) for file in (None, str(path)))
+    result = evaluate(whole, samples, meta)
+    assert result == pytest.approx(evaluate(from_file, samples, meta), nan_ok=True)
+    assert 5 < result['instance/AP'] < 95 and len(entries) > 10
+    metric = METRICS.build(whole)
+    for sample in samples:
+        process(metric, sample, meta)
+    metric.evaluate(6)
+    assert metric.class_tables[0].classes == [
+        name for name in meta['classes'] if name in set(things['classes'])]
+    assert len(metric.class_tables[0].classes) == 100
+
+
+def test_predictions_in_a_file(tmp_path, monkeypatch):
+    path = tmp_path / 'below' / 'predictions.pkl'
+    dump = dict(type='DumpPredictions', out_file_path=str(path))
+    evaluate([dump, dict(type='PQMetric')], [make_sample(0), make_sample(1)])
+    before = path.read_bytes()
+    assert [sample['img_id'] for sample in pickle.loads(before)] == [0, 1]
+
+    def fail(results, file):
+        file.write(b'half')
+        raise OSError('no space')
+    monkeypatch.setattr('unimask.evaluation.dumping.pickle.dump', fail)
+    with pytest.raises(OSError, match='no space'):
+        evaluate(dump, [make_sample(2)])
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]

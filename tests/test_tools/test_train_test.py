@@ -59,11 +59,14 @@ def test_scores_predictions_and_pictures(trained: Path, shapes: Path, tool: Call
                                          tmp_path: Path) -> None:
     checkpoint = (trained / 'last_checkpoint').read_text()
     result = tool('test.py', CONFIG, checkpoint, '--work-dir', tmp_path, '--out',
-                  tmp_path / 'scores.json', '--out', tmp_path / 'predictions.pkl', '--show-dir',
-                  tmp_path / 'pictures', data_root=shapes)
+                  tmp_path / 'scores.json', '--out', tmp_path / 'predictions.pkl', '--out',
+                  tmp_path / 'new/classes.csv', '--show-dir', tmp_path / 'pictures',
+                  data_root=shapes)
     assert result.status == 0, result.err
     scores = json.loads((tmp_path / 'scores.json').read_text())
     assert {'panoptic/PQ', 'instance/AP', 'semantic/mIoU'} <= scores.keys()
+    lines = (tmp_path / 'new/classes.csv').read_text().splitlines()
+    assert lines[0].startswith('class,panoptic/PQ') and len(lines) == 12
     assert len(pickle.loads((tmp_path / 'predictions.pkl').read_bytes())) == 3
     assert len(list((tmp_path / 'pictures').glob('*.png'))) == 3
 

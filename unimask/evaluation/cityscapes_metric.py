@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
-from PIL import Image
 
 from unimask.errors import UserError
+from unimask.evaluation.cityscapes_truth import label_ids, read_instance_ids
 from unimask.evaluation.samples import naming_image, predicted, taxonomy_of
-from unimask.evaluation.tables import score_table
+from unimask.evaluation.tables import ClassTable, score_table
 from unimask.registry import METRICS
 from unimask.structures.arrays import as_array
-
-_IMAGE, _TRUTH = 'leftImg8bit', 'gtFine'
 
 
 @METRICS.register_module()
@@ -35,7 +32,7 @@ class CityscapesInstanceMetric(BaseMetric):
         collect_device: ``'cpu'`` or ``'gpu'``, how the processes exchange their overlaps.
     """
 
-    default_prefix = 'instance'
+    default_prefix = 'cityscapes_instance'
 
     def __init__(
             self, *, per_class: bool = True, prefix: str | None = None,
@@ -49,8 +46,9 @@ class CityscapesInstanceMetric(BaseMetric):
         for sample in data_samples:
             with naming_image(sample):
                 fields = predicted(sample, 'pred_instances', 'CityscapesInstanceMetric')
-                truth = _read_truth(sample['img_path'])
-                self.results.append(_image_matches(fields, truth, classes))
+                truth = read_instance_ids(sample['img_path'], 'CityscapesInstanceMetric')
+                ids = label_ids(classes, 'CityscapesInstanceMetric')
+                self.results.append(_image_matches(fields, truth, ids))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Scores of all images together."""
@@ -59,32 +57,19 @@ class CityscapesInstanceMetric(BaseMetric):
         official.setInstanceLabels(options)
         table = official.evaluateMatches(dict(enumerate(results)), options)
         averages = official.computeAverages(table, options)
+        rows = [[part['ap'], part['ap50%']] for part in averages['classes'].values()]
+        self.class_tables = [
+            ClassTable(list(averages['classes']), ('AP', 'AP50'), 100 * np.array(rows))]
         if self.per_class:
-            rows = [[part['ap'], part['ap50%']] for part in averages['classes'].values()]
-            print_log(score_table(
-                list(averages['classes']), 100 * np.array(rows), ('AP', 'AP50'), first='class'),
-                'current')
+            print_log(str(self.class_tables[0]), 'current')
         summary = 100 * np.array([[averages['allAp'], averages['allAp50%']]], dtype=float)
         print_log(score_table(('all',), summary, ('AP', 'AP50'), first='instance'), 'current')
         return dict(AP=float(summary[0, 0]), AP50=float(summary[0, 1]))
 
 
-def _read_truth(img_path: str) -> np.ndarray:
-    """(h, w) instance ids: label id, or label id * 1000 + number."""
-    image = Path(img_path)
-    parts = [_TRUTH if part == _IMAGE else part for part in image.parent.parts]
-    path = Path(*parts) / image.name.replace(f'{_IMAGE}.png', f'{_TRUTH}_instanceIds.png')
-    if path == image or not path.is_file():
-        raise UserError(
-            f'CityscapesInstanceMetric reads the ground truth of {img_path} from {path}, which '
-            f'does not exist. Unpack gtFine beside {_IMAGE} (data_root of the dataset), or use '
-            f'MaskAPMetric.')
-    return np.array(Image.open(path)).astype(np.int64)
-
-
-def _image_matches(fields: Mapping, truth: np.ndarray, classes: Sequence[str]) -> dict:
+def _image_matches(fields: Mapping, truth: np.ndarray, class_ids: Sequence[int]) -> dict:
     """Instances of one image in the form of cityscapesscripts' ``assignGt2Preds``."""
-    from cityscapesscripts.helpers.labels import id2label, labels, name2label
+    from cityscapesscripts.helpers.labels import id2label, labels
     counted = [label.name for label in labels if label.hasInstances and not label.ignoreInEval]
     truths = {name: [] for name in counted}
     found = {name: [] for name in counted}
@@ -98,7 +83,7 @@ def _image_matches(fields: Mapping, truth: np.ndarray, classes: Sequence[str]) -
     void = np.isin(truth, ignored)
     for label, score, mask in zip(
             *(as_array(fields[key]) for key in ('labels', 'scores', 'masks')), strict=True):
-        name = _class_name(classes[int(label)], name2label)
+        name = id2label[class_ids[int(label)]].name
         if name in found and mask.any():
             found[name].append(_match(mask.astype(bool), float(score), truth, void, truths[name]))
     return dict(groundTruth=truths, prediction=found)
@@ -125,11 +110,3 @@ def _match(
             instance['matchedPred'].append(dict(
                 intersection=shared, pixelCount=prediction['pixelCount'], confidence=score))
     return prediction
-
-
-def _class_name(name: str, known: Mapping) -> str:
-    if name not in known:
-        raise UserError(
-            f'the class {name!r} is none of Cityscapes; CityscapesInstanceMetric only scores '
-            f'its classes.')
-    return name

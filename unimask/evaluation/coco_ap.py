@@ -16,7 +16,7 @@ import numpy as np
 
 from unimask.errors import UserError
 
-IouType = Literal['segm', 'bbox']
+IouType = Literal['segm', 'bbox', 'boundary']
 Backend = Literal['auto', 'pycocotools', 'hotcoco']
 NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl')
 
@@ -65,8 +65,8 @@ def average_precision(
             ``area`` and ``segmentation`` (RLE) or ``bbox``.
         category_ids: The categories to evaluate.
         image_ids: The images to evaluate.
-        iou_type: Overlap of masks or of boxes.
-        backend: ``'pycocotools'`` or ``'hotcoco'``.
+        iou_type: Overlap of masks, of boxes, or of masks and their boundaries.
+        backend: ``'pycocotools'`` or ``'hotcoco'``; boundaries are always the former's.
     """
     found = dict(
         images=truth['images'], categories=truth['categories'],
@@ -83,7 +83,7 @@ def average_precision(
 
 
 def _evaluation(truth: dict, found: dict, iou_type: IouType, backend: str) -> Any:
-    if backend == 'hotcoco':
+    if backend == 'hotcoco' and iou_type != 'boundary':
         from hotcoco import COCO, COCOeval
         return COCOeval(COCO(truth), COCO(found), iou_type)
     from pycocotools.coco import COCO
@@ -91,9 +91,13 @@ def _evaluation(truth: dict, found: dict, iou_type: IouType, backend: str) -> An
     sets = []
     for content in (truth, found):
         coco = COCO()
-        coco.dataset = content
+        # It turns outlines into codes in place, which the next overlap should not meet.
+        coco.dataset = dict(content, annotations=[dict(one) for one in content['annotations']])
         coco.createIndex()
         sets.append(coco)
+    if iou_type == 'boundary':
+        from unimask.evaluation.boundary_ap import BoundaryEvaluation
+        return BoundaryEvaluation(*sets, 'segm')
     return COCOeval(*sets, iou_type)
 
 

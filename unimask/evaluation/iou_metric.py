@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from unimask.errors import UserError
-from unimask.evaluation.mean_iou import Average, class_areas, iou_scores
+from unimask.evaluation.mean_iou import Average, boundary_areas, class_areas, iou_scores
 from unimask.evaluation.samples import (
     class_map,
     naming_image,
@@ -18,7 +18,7 @@ from unimask.evaluation.samples import (
     taxonomy_of,
     truth_class_map,
 )
-from unimask.evaluation.tables import score_table
+from unimask.evaluation.tables import ClassTable, score_table
 from unimask.registry import METRICS
 
 
@@ -32,6 +32,8 @@ class MeanIoUMetric(BaseMetric):
     Args:
         average: Which classes mIoU is the mean of: ``'gt_present'``, those in the ground truth
             (as detectron2), or ``'union_present'``, also those only predicted (as mmseg).
+        boundary: Also Boundary IoU (Cheng et al., CVPR 2021): ``boundary_mIoU``, the mean over
+            the same classes, counts only pixels near the contours of a class.
         ignore_index: Label of ignored ground-truth pixels, unless ``gt_sem_seg`` states its own.
         per_class: Also log the table of classes.
         prefix: In front of the names of the scores.
@@ -44,19 +46,20 @@ class MeanIoUMetric(BaseMetric):
     default_prefix = 'semantic'
 
     def __init__(
-            self, *, average: Average = 'gt_present', ignore_index: int = 255,
-            per_class: bool = True, prefix: str | None = None,
+            self, *, average: Average = 'gt_present', boundary: bool = False,
+            ignore_index: int = 255, per_class: bool = True, prefix: str | None = None,
             collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if average not in get_args(Average):
             raise UserError(
                 f'`average` of MeanIoUMetric is one of {get_args(Average)}, not {average!r}.')
         self.average = average
+        self.boundary = boundary
         self.ignore_index = ignore_index
         self.per_class = per_class
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep three pixel counts per class of each sample."""
+        """Keep three pixel counts per class of each sample, with boundaries six."""
         num_classes = taxonomy_of(self.dataset_meta, 'MeanIoUMetric').num_classes
         for sample in data_samples:
             with naming_image(sample):
@@ -64,18 +67,32 @@ class MeanIoUMetric(BaseMetric):
                 truth, ignore_index = truth_class_map(
                     sample, num_classes=num_classes, ignore_index=self.ignore_index,
                     metric='MeanIoUMetric')
-                self.results.append(class_areas(
-                    prediction, truth, num_classes=num_classes, ignore_index=ignore_index))
+                counts = [count(prediction, truth, num_classes=num_classes,
+                                ignore_index=ignore_index) for count in self._counts]
+                self.results.append(np.concatenate(counts))
+
+    @property
+    def _counts(self) -> tuple[Callable[..., np.ndarray], ...]:
+        return (class_areas, boundary_areas) if self.boundary else (class_areas,)
 
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
         """Scores of all images together."""
         taxonomy = taxonomy_of(self.dataset_meta, 'MeanIoUMetric')
-        areas = np.sum([np.zeros((3, taxonomy.num_classes), dtype=np.int64), *results], axis=0)
-        scores = iou_scores(areas, average=self.average)
+        nothing = np.zeros((3 * len(self._counts), taxonomy.num_classes), dtype=np.int64)
+        areas = np.sum([nothing, *results], axis=0)
+        scores = iou_scores(areas[:3], average=self.average)
+        if self.boundary:
+            near = iou_scores(areas[3:], average=self.average)
+            scores |= dict(boundary_mIoU=near['mIoU'], boundary_IoU=near['IoU'])
+        return self._report(scores, taxonomy.classes)
+
+    def _report(self, scores: dict, classes: Sequence[str]) -> dict[str, float]:
+        columns = ('IoU', 'Acc', 'boundary_IoU')[:3 if self.boundary else 2]
+        names = ('mIoU', 'mAcc', 'aAcc', 'fwIoU', 'boundary_mIoU')[:5 if self.boundary else 4]
+        rows = 100 * np.stack([scores[column] for column in columns], axis=1)
+        self.class_tables = [ClassTable(classes, columns, rows)]
         if self.per_class:
-            rows = 100 * np.stack([scores['IoU'], scores['Acc']], axis=1)
-            print_log(score_table(taxonomy.classes, rows, ('IoU', 'Acc'), first='class'), 'current')
-        names = ('mIoU', 'mAcc', 'aAcc', 'fwIoU')
+            print_log(str(self.class_tables[0]), 'current')
         summary = 100 * np.array([[scores[name] for name in names]])
         print_log(score_table(('all',), summary, names, first='semantic'), 'current')
         return dict(zip(names, summary[0].tolist(), strict=True))

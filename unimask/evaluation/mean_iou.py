@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unimask.errors import UserError
+from unimask.evaluation.boundary import boundary_distance, boundary_pixels
 
 Average = Literal['gt_present', 'union_present']
 
@@ -48,6 +49,27 @@ def class_areas(
     table = table[:num_classes]
     areas = torch.stack([table.diagonal(), table.sum(0)[:num_classes], table.sum(1)])
     return areas.cpu().numpy()
+
+
+def boundary_areas(
+        prediction: Tensor, truth: Tensor, *, num_classes: int, ignore_index: int) -> np.ndarray:
+    """Count the pixels of each class near its contours in one image.
+
+    A class's boundary is made in the prediction and in the truth by themselves; pixels that are
+    ignored in the truth are in neither. Arguments, result and errors are those of
+    :func:`class_areas`.
+    """
+    inner = num_classes  # a class of its own: pixels far from any contour
+    distance = boundary_distance(*truth.shape)
+    truth = truth.long().cpu()
+    ignored = truth == ignore_index
+    maps = []
+    for labels in (prediction.long().cpu().clamp(-1, num_classes), truth):
+        labels = labels.masked_fill(ignored, -1)
+        near = torch.from_numpy(boundary_pixels(labels.numpy(), distance))
+        maps.append(labels.masked_fill(~near, inner).masked_fill(ignored, -1))
+    areas = class_areas(*maps, num_classes=num_classes + 1, ignore_index=-1)
+    return areas[:, :num_classes]
 
 
 def _check_labels(truth: Tensor, num_classes: int, ignore_index: int) -> None:

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 
 from unimask.evaluation.panoptic_quality import panoptic_quality, panoptic_statistics
 from unimask.evaluation.samples import naming_image, predicted_segments, taxonomy_of, truth_segments
-from unimask.evaluation.tables import score_table
+from unimask.evaluation.tables import ClassTable, score_table
 from unimask.registry import METRICS
 
 
@@ -55,9 +55,9 @@ class PQMetric(BaseMetric):
         quality = panoptic_quality(results, taxonomy.things)
         names, columns = ('all', 'things', 'stuff'), ('PQ', 'SQ', 'RQ')
         summary = 100 * np.stack([quality[name] for name in names])
+        self.class_tables = [ClassTable(taxonomy.classes, columns, 100 * quality['per_class'])]
         if self.per_class:
-            print_log(score_table(
-                taxonomy.classes, 100 * quality['per_class'], columns, first='class'), 'current')
+            print_log(str(self.class_tables[0]), 'current')
         print_log(score_table(names, summary, columns, first='panoptic'), 'current')
         return {
             column + suffix: float(value)

@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from prettytable import PrettyTable
 
+__all__ = ['ClassTable', 'class_tables_csv', 'score_table']
+
 # Longer tables are folded into this many blocks side by side.
 _FOLD_ABOVE, _BLOCKS = 20, 3
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Scores of every class.
+
+    Attributes:
+        classes: (R,) names.
+        columns: (C,) names of the scores, as in the metric's summary.
+        scores: (R, C) percentages, NaN where there is nothing to score.
+    """
+
+    classes: Sequence[str]
+    columns: Sequence[str]
+    scores: np.ndarray
+
+    def __str__(self) -> str:
+        return score_table(self.classes, self.scores, self.columns, first='class')
+
+
+def class_tables_csv(tables: Mapping[str, Sequence[ClassTable]]) -> str:
+    """One line per class with the scores of all metrics; a score that a class lacks is empty.
+
+    Args:
+        tables: By the prefix of their metric, which the columns have in front (``panoptic/PQ``).
+    """
+    columns: dict[str, dict[str, float]] = {}
+    for prefix, parts in tables.items():
+        for part in parts:
+            for column, values in zip(part.columns, part.scores.T, strict=True):
+                columns[f'{prefix}/{column}'] = dict(zip(part.classes, values, strict=True))
+    classes = dict.fromkeys(name for values in columns.values() for name in values)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['class', *columns])
+    for name in classes:
+        cells = (values.get(name, float('nan')) for values in columns.values())
+        writer.writerow([name, *('' if np.isnan(cell) else f'{cell:.4f}' for cell in cells)])
+    return text.getvalue()
 
 
 def score_table(

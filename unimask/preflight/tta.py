@@ -18,7 +18,7 @@ def use_tta(cfg: Config) -> None:
     given = cfg.get('test_evaluator') or []
     metrics = list(given) if isinstance(given, (list, tuple)) else [given]
     kept = [metric for metric in metrics
-            if 'iou' in metric['type'].lower() or metric['type'] == 'DumpResults']
+            if 'iou' in metric['type'].lower() or metric['type'] == 'DumpPredictions']
     if not any('iou' in metric['type'].lower() for metric in kept):
         raise UserError('--tta averages semantic score maps, but the test_evaluator of this config '
                         f'has no IoU metric ({", ".join(m["type"] for m in metrics)}).')

@@ -2,8 +2,9 @@
 #   leftImg8bit/{train,val}/CITY/*_leftImg8bit.png
 #   gtFine/cityscapes_panoptic_{train,val}_trainId.json
 #   gtFine/cityscapes_panoptic_{train,val}_trainId/*.png
-# The latter are made by tools/dataset_converters/cityscapes.py. AP is that of cityscapesscripts and
-# needs gtFine/val/CITY/*_gtFine_instanceIds.png as downloaded.
+# The latter are made by tools/dataset_converters/cityscapes.py. AP and
+# the official mIoU are those of cityscapesscripts and need gtFine/val/CITY/*_gtFine_instanceIds.png
+# as downloaded.
 _base_ = '../loaders.py'
 from unimask.pipelines import scale_and_crop, testing, training
 
@@ -37,6 +38,7 @@ val_evaluator = [
     dict(type='PQMetric'),
     dict(type='CityscapesInstanceMetric'),
     dict(type='MeanIoUMetric'),
+    dict(type='CityscapesSemanticMetric'),
 ]
 test_evaluator = val_evaluator
 

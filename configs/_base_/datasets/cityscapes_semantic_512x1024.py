@@ -1,7 +1,8 @@
 # Cityscapes semantic, 19 classes, crops of 512 x 1024. Layout below data_root:
 #   leftImg8bit/{train,val}/CITY/*_leftImg8bit.png
 #   gtFine/{train,val}/CITY/*_gtFine_labelTrainIds.png
-# The label maps are made by tools/dataset_converters/cityscapes.py.
+# The label maps are made by tools/dataset_converters/cityscapes.py. The official mIoU and iIoU need
+# gtFine/val/CITY/*_gtFine_instanceIds.png as downloaded.
 _base_ = '../loaders.py'
 from unimask.pipelines import scale_and_crop, testing, training
 
@@ -27,7 +28,7 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = [dict(type='MeanIoUMetric')]
+val_evaluator = [dict(type='MeanIoUMetric'), dict(type='CityscapesSemanticMetric')]
 test_evaluator = val_evaluator
 
 # multi-scale and flipped testing
