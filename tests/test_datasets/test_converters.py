@@ -18,6 +18,7 @@ from unimask.datasets import (
     CityscapesSemanticDataset,
     PennFudanDataset,
 )
+from unimask.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[2] / 'tools/dataset_converters'
 PANOPTIC = [dict(type='LoadImage'), dict(type='LoadPanopticMap')]
@@ -37,7 +38,7 @@ def _save(path: Path, values: np.ndarray) -> None:
     Image.fromarray(values).save(path)
 
 
-def test_ade20k(tmp_path, capsys):
+def test_ade20k(tmp_path):
     labels = np.zeros((6, 8), np.uint8)
     labels[:3], labels[3:, 2:] = 1, 13  # wall; person
     instances = np.zeros((6, 8, 3), np.uint8)
@@ -64,11 +65,12 @@ def test_ade20k(tmp_path, capsys):
         'person', 'person']
     assert item['gt_masks'].to_ndarray().sum(axis=(1, 2)).tolist() == [9, 12]
     (tmp_path / 'annotations_instance/validation/a.png').unlink()
-    assert _tool('ade20k_things').main([str(tmp_path)]) == 1
-    assert "e.g. ['a']" in capsys.readouterr().err
+    write_image(tmp_path / 'annotations_instance/validation/b.png')
+    with pytest.raises(UserError, match='lacks 1 of 1 files, e.g. a.png.*unpacked in part'):
+        _tool('ade20k_things').main([str(tmp_path)])
 
 
-def test_cityscapes(tmp_path, capsys):
+def test_cityscapes(tmp_path):
     ids = np.zeros((6, 8), np.uint16)
     ids[:2], ids[2:4, :4], ids[2:4, 4:], ids[4:, :4], ids[4:, 4:] = 7, 24_001, 24_000, 26, 4
     for split in ('train', 'val'):
@@ -96,11 +98,14 @@ def test_cityscapes(tmp_path, capsys):
         pipeline=INSTANCE, data_prefix=dict(img='leftImg8bit/train'))[0]
     assert item['gt_bboxes_labels'].tolist() == [2, 0, 0]
     assert item['gt_ignore_flags'].tolist() == [True, False, False]
-    assert _tool('cityscapes').main([str(tmp_path / 'nowhere')]) == 1
-    assert 'gtFine_trainvaltest.zip' in capsys.readouterr().err
+    with pytest.raises(UserError, match='gtFine_trainvaltest.zip'):
+        _tool('cityscapes').main([str(tmp_path / 'nowhere')])
+    write_image(tmp_path / 'leftImg8bit/val/ulm/ulm_000001_000019_leftImg8bit.png')
+    with pytest.raises(UserError, match='1 of 2 images of val, e.g. of ulm_000001_000019_left'):
+        _tool('cityscapes').main([str(tmp_path)])
 
 
-def test_camvid(tmp_path, capsys):
+def test_camvid(tmp_path):
     labels = np.array([[0, 10, 11], [5, 5, 5]], np.uint8)
     for split in ('train', 'val', 'test'):
         write_image(tmp_path / f'src/{split}/a.png', 2, 3)
@@ -111,8 +116,8 @@ def test_camvid(tmp_path, capsys):
         data_prefix=dict(img_path='images/test', seg_map_path='annotations/test'))[0]
     assert item['gt_seg_map'].tolist() == [[0, 10, 255], [5, 5, 5]]
     _save(tmp_path / 'src/valannot/a.png', labels + 9)
-    assert _tool('camvid').main([str(tmp_path / 'src'), str(tmp_path / 'dst')]) == 1
-    assert 'valannot/a.png has the value 20' in capsys.readouterr().err
+    with pytest.raises(UserError, match='valannot/a.png has the value 20'):
+        _tool('camvid').main([str(tmp_path / 'src'), str(tmp_path / 'dst')])
 
 
 def test_pennfudan(tmp_path):
@@ -131,7 +136,8 @@ def test_pennfudan(tmp_path):
         masks = dataset[0]['gt_masks'].to_ndarray()
         np.testing.assert_array_equal(masks[0] + 2 * masks[1], mask)
     assert sizes == dict(train=2, val=50)
-    assert _tool('pennfudan').main([str(tmp_path), str(tmp_path / 'dst')]) == 1
+    with pytest.raises(UserError, match='has 0 photos'):
+        _tool('pennfudan').main([str(tmp_path), str(tmp_path / 'dst')])
 
 
 def test_pennfudan_split_is_the_known_one(shared_data, tmp_path):

@@ -6,29 +6,32 @@ Below that folder there must be the files of two downloads: ``images`` and ``ann
 (ADEChallengeData2016) and ``annotations_instance`` (the instance challenge; R = category 1 to 100,
 G = number of the instance). Written are ``ade20k_panoptic_{train,val}.json`` with a folder of PNGs
 each, and ``ade20k_instance_{train,val}.json``. Stuff comes from the semantic labels, things from
-the instances, which win where both claim a pixel.
+the instances, which win where both claim a pixel. A run that was interrupted goes on where it
+stopped; nothing that exists is written over.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from mmengine.utils import track_iter_progress
-from PIL import Image
+from preparing import (
+    check_instances,
+    check_panoptic,
+    convert_split,
+    paired_names,
+    write_json_once,
+    write_png_once,
+)
 
 from unimask.cli import leave, run_tool
 from unimask.datasets import ADE20KInstanceDataset, ADE20KPanopticDataset
-from unimask.datasets.coco_writing import (
-    box_around,
-    instance_entry,
-    write_json,
-    write_segment_ids,
-)
-from unimask.datasets.transforms.io import read_index_map
+from unimask.datasets.coco_writing import box_around, instance_entry
+from unimask.datasets.transforms.io import read_image, read_index_map
+from unimask.errors import UserError
+from unimask.structures.panoptic import colour_ids
 
 SPLITS = dict(train='training', val='validation')
 CLASSES = ADE20KPanopticDataset.METAINFO['classes']
@@ -56,32 +59,56 @@ def segments_of(labels: np.ndarray, instances: np.ndarray) -> Iterator[tuple[np.
         yield codes == code, THING_LABELS[thing], thing
 
 
-def convert(root: Path, split: str) -> tuple[int, int]:
-    """Write the files of one split; returns the numbers of images and instances."""
-    names = _names(root, SPLITS[split])
+def convert(root: Path, split: str) -> None:
+    """Write the files of one split."""
     folder = root / f'ade20k_panoptic_{split}'
-    folder.mkdir(exist_ok=True)
-    images, panoptic, things = [], [], []
-    for name in track_iter_progress(names):
-        labels = read_index_map(str(root / 'annotations' / SPLITS[split] / f'{name}.png'))
-        source = root / 'annotations_instance' / SPLITS[split] / f'{name}.png'
-        instances = np.asarray(Image.open(source).convert('RGB'))
-        if instances.shape[:2] != labels.shape:
-            raise ValueError(f'{source} is {instances.shape[:2]}, the labels are {labels.shape}')
-        images.append(dict(id=name, file_name=f'{name}.jpg', height=labels.shape[0],
-                           width=labels.shape[1]))
+    panoptic, instance = (root / f'ade20k_{kind}_{split}.json' for kind in ('panoptic', 'instance'))
+    places = [root / part / SPLITS[split] for part in ('annotations', 'annotations_instance')]
+    names = paired_names(*((place, '.png') for place in places))
+    paired_names((places[0], '.png'), (root / 'images' / SPLITS[split], '.jpg'))
+
+    def make(name: str) -> list:
+        labels, instances = _read(*(place / f'{name}.png' for place in places))
         ids, segments, entries = _draw(labels, instances, name)
-        write_segment_ids(folder / f'{name}.png', ids)
-        panoptic.append(dict(image_id=name, file_name=f'{name}.png', segments_info=segments))
-        things += entries
-    for number, entry in enumerate(things, start=1):
-        entry['id'] = number
-    write_json(root / f'ade20k_panoptic_{split}.json', images=images, annotations=panoptic,
-               categories=[dict(id=i, name=name, isthing=int(i in THING_LABELS))
-                           for i, name in enumerate(CLASSES)])
-    write_json(root / f'ade20k_instance_{split}.json', images=images, annotations=things,
-               categories=[dict(id=i, name=name) for i, name in enumerate(THINGS)])
-    return len(images), len(things)
+        write_png_once(folder / f'{name}.png', colour_ids(ids))
+        return [labels.shape, segments, entries]
+
+    def publish(records: list) -> None:
+        _write(panoptic, instance, dict(zip(names, records, strict=True)))
+
+    def check() -> str:
+        return '\n'.join((check_panoptic(panoptic, folder, images=len(names)),
+                          check_instances(instance, images=len(names))))
+    convert_split(names, make, results=(panoptic, instance), publish=publish, check=check)
+
+
+def _read(labels_path: Path, instances_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Semantic labels (h, w) and the instance challenge's map (h, w, 3) of an image."""
+    labels = read_index_map(str(labels_path))
+    instances = read_image(str(instances_path))[..., ::-1]
+    if instances.shape[:2] != labels.shape:
+        raise UserError(f'{instances_path} is {instances.shape[:2]} (height, width), the labels '
+                        f'are {labels.shape}.')
+    if labels.max() > len(CLASSES) or instances[..., 0].max() > len(THINGS):
+        raise UserError(f'{labels_path} or {instances_path} has a class beyond the {len(CLASSES)} '
+                        f'labels and {len(THINGS)} things of the challenge.')
+    return labels, instances
+
+
+def _write(panoptic: Path, instance: Path, records: Mapping[str, list]) -> None:
+    images = [dict(id=name, file_name=f'{name}.jpg', height=shape[0], width=shape[1])
+              for name, (shape, _, _) in records.items()]
+    things = [entry for _, _, entries in records.values() for entry in entries]
+    write_json_once(
+        instance, images=images,
+        annotations=[dict(entry, id=number) for number, entry in enumerate(things, start=1)],
+        categories=[dict(id=i, name=name) for i, name in enumerate(THINGS)])
+    write_json_once(
+        panoptic, images=images,
+        annotations=[dict(image_id=name, file_name=f'{name}.png', segments_info=segments)
+                     for name, (_, segments, _) in records.items()],
+        categories=[dict(id=i, name=name, isthing=int(i in THING_LABELS))
+                    for i, name in enumerate(CLASSES)])
 
 
 def _draw(labels: np.ndarray, instances: np.ndarray,
@@ -103,34 +130,16 @@ def _draw(labels: np.ndarray, instances: np.ndarray,
     return ids, segments, entries
 
 
-def _names(root: Path, folder: str) -> list[str]:
-    for part in ('images', 'annotations', 'annotations_instance'):
-        if not (root / part / folder).is_dir():
-            raise FileNotFoundError(f'the folder {root / part / folder} is not there')
-    names = sorted(path.stem for path in (root / 'annotations' / folder).glob('*.png'))
-    missing = [name for name in names
-               if not (root / 'annotations_instance' / folder / f'{name}.png').is_file()]
-    if missing or not names:
-        raise FileNotFoundError(
-            f'{root / "annotations_instance" / folder} lacks the files of {len(missing)} of '
-            f'{len(names)} images, e.g. {missing[:3]}')
-    return names
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description='Make the panoptic and instance annotations of ADE20K.')
     parser.add_argument('root', type=Path, help='the folder ADEChallengeData2016')
     args = parser.parse_args(argv)
-    try:
-        for split in SPLITS:
-            images, things = convert(args.root, split)
-            print(f'\n{split}: {images} images, {things} instances')
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    for split in SPLITS:
+        print(f'{split}:')
+        convert(args.root, split)
     return 0
 
 
 if __name__ == '__main__':
-    leave(run_tool(main))
+    leave(run_tool(main, resume=''))
