@@ -28,7 +28,8 @@ def parse_args() -> argparse.Namespace:
                              'the predictions (FILE.pkl); may be given several times')
     parser.add_argument('--show-dir', help='write pictures of image, truth and prediction here')
     parser.add_argument('--tta', action='store_true',
-                        help='average over several sizes and mirror images (semantic)')
+                        help='merge the predictions of several sizes and mirror images (test-time '
+                             'augmentation)')
     return parser.parse_args()
 
 

@@ -174,10 +174,10 @@ CASES = {
         dict(head(3).config, pilot=dict(
             type='MaskPilot', label_noise=0.0, mask_noise=dict(type='PointNoise'))), run_piloted),
     'MaskPilot': Case(dict(num_classes=3, channels=8, label_noise=0.0), run_pilot),
-    'SemanticTTA': Case(dict(
+    **{name: Case(dict(
         module=config(data_preprocessor=dict(
             type='ImagePreprocessor', mean=[9.0] * 3, std=[9.0] * 3, pad_size_divisor=32)),
-        short_sides=(64, 96)), run_tta),
+        short_sides=(64, 96)), run_tta) for name in ('SegmentorTTA', 'SemanticTTA')},
     'PerPixelHead': Case(
         dict(num_classes=3, mask_channels=16, dropout=0.1),
         lambda module: module(PixelFeatures(torch.randn(2, 16, 8, 8))).logits.square().sum()),

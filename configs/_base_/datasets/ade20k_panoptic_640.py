@@ -35,4 +35,4 @@ test_evaluator = val_evaluator
 
 # multi-scale and flipped testing
 tta_model = dict(
-    type='SemanticTTA', short_sides=(320, 480, 640, 800, 960, 1120), max_long_side=4480)
+    type='SegmentorTTA', short_sides=(320, 480, 640, 800, 960, 1120), max_long_side=4480)

@@ -44,4 +44,4 @@ test_evaluator = val_evaluator
 
 # multi-scale and flipped testing
 tta_model = dict(
-    type='SemanticTTA', short_sides=(512, 768, 1024, 1280, 1536, 1792), max_long_side=4096)
+    type='SegmentorTTA', short_sides=(512, 768, 1024, 1280, 1536, 1792), max_long_side=4096)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unimask.models.segmentors.preprocessor import ImagePreprocessor
-from unimask.models.segmentors.tta import SemanticTTA
+from unimask.models.segmentors.tta import SegmentorTTA, SemanticTTA
 from unimask.models.segmentors.universal import UniversalSegmentor
 
-__all__ = ['ImagePreprocessor', 'SemanticTTA', 'UniversalSegmentor']
+__all__ = ['ImagePreprocessor', 'SegmentorTTA', 'SemanticTTA', 'UniversalSegmentor']
