@@ -100,43 +100,41 @@ BAD = {
 
 
 @pytest.mark.parametrize('case', BAD)
-def test_other_releases(case, tmp_path, capsys):
+def test_other_releases(case, tmp_path):
     options, message = BAD[case]
     source = _release(tmp_path / 'source', **options)
-    assert _tool('coco_stuff10k').main([str(source), str(tmp_path / 'made')]) == 1
-    assert re.search(message, capsys.readouterr().err)
+    assert re.search(message, _error(source, tmp_path / 'made'))
 
 
-def _error(source: Path, target: Path, capsys: pytest.CaptureFixture) -> str:
-    assert _tool('coco_stuff10k').main([str(source), str(target)]) == 1
-    return capsys.readouterr().err
+def _error(source: Path, target: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        _tool('coco_stuff10k').main([str(source), str(target)])
+    return str(caught.value)
 
 
-def test_bad_source(tmp_path, capsys):
+def test_bad_source(tmp_path):
     source, target = _release(tmp_path / 'source'), tmp_path / 'made'
-    assert 'the same folder' in _error(source, source, capsys)
+    assert 'the same folder' in _error(source, source)
     mat = source / 'annotations/a.mat'
     mat.write_bytes(b'MATLAB 7.3 MAT-file'.ljust(124) + b'\x00\x02IM' + bytes(64))
-    assert 'a.mat cannot be read' in _error(source, target, capsys)
+    assert 'a.mat cannot be read' in _error(source, target)
     mat.write_bytes(b'')
-    assert 'a.mat cannot be read' in _error(source, target, capsys)
+    assert 'a.mat cannot be read' in _error(source, target)
     savemat(mat, dict(T=np.zeros((2, 7))))
-    assert 'a.mat has no variable S' in _error(source, target, capsys)
+    assert 'a.mat has no variable S' in _error(source, target)
     savemat(mat, dict(S=np.zeros((7, 2), np.uint8)))
-    assert 'a.jpg is (2, 7) (height, width), its labels are (7, 2)' in _error(
-        source, target, capsys)
+    assert 'a.jpg is (2, 7) (height, width), its labels are (7, 2)' in _error(source, target)
     mat.unlink()
-    assert re.search(r'train\.txt lists 2 images, of which 1 files.*a\.mat', _error(
-        source, target, capsys))
+    assert re.search(r'train\.txt lists 2 images, of which 1 files.*a\.mat', _error(source, target))
 
 
-def test_older_files_in_the_target(tmp_path, capsys):
+def test_older_files_in_the_target(tmp_path):
     source, target = _release(tmp_path / 'source'), tmp_path / 'made'
     write_image(target / 'images/train2014/old.jpg')
     old = target / 'annotations/train2014/old_labelTrainIds.png'
     old.parent.mkdir(parents=True)
     Image.new('L', (8, 6)).save(old)
-    assert "e.g. ['old']" in _error(source, target, capsys)
+    assert "e.g. ['old']" in _error(source, target)
 
 
 def _as_maskformer(root: Path, values: list[int], count: int = 1) -> dict:

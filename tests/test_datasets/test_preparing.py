@@ -13,8 +13,8 @@ from preparing import (
     convert_images,
     paired_names,
     write_json_once,
+    write_map_once,
     write_photo_once,
-    write_png_once,
 )
 from test_converters import _save, _tool
 from tiny_data import id_map, instance_content, panoptic_content, write_image, write_panoptic
@@ -36,16 +36,16 @@ def content_of(root: Path) -> dict[str, bytes]:
 
 def test_maps_are_never_written_over(tmp_path):
     path, values = tmp_path / 'new/a.png', np.arange(300, dtype=np.uint16).reshape(10, 30)
-    write_png_once(path, values)
+    write_map_once(path, values)
     np.testing.assert_array_equal(np.asarray(Image.open(path)), values)
     before = path.stat()
-    write_png_once(path, values)
+    write_map_once(path, values)
     assert path.stat() == before
     with pytest.raises(UserError, match='a.png exists and has another content'):
-        write_png_once(path, values + 1)
+        write_map_once(path, values + 1)
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(UserError, match='exists and has another content'):
-        write_png_once(path, values)
+        write_map_once(path, values)
 
 
 def test_annotations_and_photos_are_never_written_over(tmp_path):
@@ -67,7 +67,7 @@ def test_a_disk_that_does_not_keep_what_it_gets(tmp_path, monkeypatch):
     monkeypatch.setattr('preparing.writing.atomic_write_bytes',
                         lambda content, path: path.write_bytes(content[:len(content) // 2]))
     with pytest.raises(UserError, match='reads otherwise than it was written'):
-        write_png_once(tmp_path / 'a.png', np.ones((9, 9), np.uint8))
+        write_map_once(tmp_path / 'a.png', np.ones((9, 9), np.uint8))
     with pytest.raises(UserError, match='reads otherwise than it was written'):
         write_json_once(tmp_path / 'a.json', images=[], annotations=[], categories=[])
 

@@ -16,21 +16,20 @@ has the names in the order of their authors.
 from __future__ import annotations
 
 import argparse
-import io
 import pickle
-import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 from mmengine.utils import track_iter_progress
 from PIL import Image
+from preparing import copy_photo, write_map_once
 
-from unimask.checkpoints import atomic_file, atomic_write_bytes, atomic_write_text
+from unimask.checkpoints import atomic_write_text
 from unimask.checkpoints.arrays import ForbiddenError, read_arrays
 from unimask.cli import leave, run_tool
 from unimask.datasets import ADE20KFullSemanticDataset
 from unimask.datasets.ade20k_full import COUNT
+from unimask.errors import UserError
 
 SPLITS = ('training', 'validation')
 IGNORED = 65535
@@ -106,29 +105,18 @@ def convert_image(photo: Path, root: Path, split: str, table: np.ndarray) -> Non
     """Write the picture and the label map of one image, unless they are there.
 
     Raises:
-        ValueError: Label map and picture differ in size, or what was written is not what was read.
+        ValueError: Label map and picture differ in size, or there is another map of this name.
     """
     labels = root / 'annotations_detectron2' / split / f'{photo.stem}.tif'
     copy = root / 'images_detectron2' / split / photo.name
-    if not labels.is_file():
-        with Image.open(photo.with_name(f'{photo.stem}_seg.png')) as image:
-            colours = np.asarray(image.convert('RGB')).astype(np.int64)
-        with Image.open(photo) as image:
-            if image.size[::-1] != colours.shape[:2]:
-                raise ValueError(f'{photo} is {image.size[::-1]} (height, width), its labels are '
-                                 f'{colours.shape[:2]}')
-        _write(labels, table[colours[..., 0] // 10 * 256 + colours[..., 1]])
-    if not copy.is_file() or copy.stat().st_size != photo.stat().st_size:
-        with photo.open('rb') as old, atomic_file(copy) as new:
-            shutil.copyfileobj(old, new)
-
-
-def _write(path: Path, labels: np.ndarray) -> None:
-    content = io.BytesIO()
-    Image.fromarray(labels).save(content, 'TIFF', compression='tiff_deflate')
-    atomic_write_bytes(content.getvalue(), path)
-    if not np.array_equal(np.asarray(Image.open(path)), labels):
-        raise ValueError(f'{path} reads otherwise than it was written: is the disk sound?')
+    with Image.open(photo.with_name(f'{photo.stem}_seg.png')) as image:
+        colours = np.asarray(image.convert('RGB')).astype(np.int64)
+    with Image.open(photo) as image:
+        if image.size[::-1] != colours.shape[:2]:
+            raise ValueError(f'{photo} is {image.size[::-1]} (height, width), its labels are '
+                             f'{colours.shape[:2]}')
+    write_map_once(labels, table[colours[..., 0] // 10 * 256 + colours[..., 1]])
+    copy_photo(photo, copy)
 
 
 def convert(root: Path, split: str, table: np.ndarray) -> int:
@@ -157,10 +145,9 @@ def main(argv: list[str] | None = None) -> int:
         for split in SPLITS:
             print(f'\n{split}: {convert(args.root, split, table)} images')
     except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+        raise UserError(f'{error}.') from error
     return 0
 
 
 if __name__ == '__main__':
-    leave(run_tool(main))
+    leave(run_tool(main, resume=''))

@@ -23,7 +23,7 @@ from preparing import (
     convert_split,
     paired_names,
     write_json_once,
-    write_png_once,
+    write_map_once,
 )
 
 from unimask.cli import leave, run_tool
@@ -70,7 +70,7 @@ def convert(root: Path, split: str) -> None:
     def make(name: str) -> list:
         labels, instances = _read(*(place / f'{name}.png' for place in places))
         ids, segments, entries = _draw(labels, instances, name)
-        write_png_once(folder / f'{name}.png', colour_ids(ids))
+        write_map_once(folder / f'{name}.png', colour_ids(ids))
         return [labels.shape, segments, entries]
 
     def publish(records: list) -> None:

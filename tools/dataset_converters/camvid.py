@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.utils import track_iter_progress
-from preparing import paired_names, write_photo_once, write_png_once
+from preparing import paired_names, write_map_once, write_photo_once
 
 from unimask.cli import leave, run_tool
 from unimask.datasets.transforms.io import read_image, read_index_map
@@ -33,7 +33,7 @@ def convert(source: Path, target: Path, split: str) -> int:
         if labels.max() > UNLABELLED:
             raise UserError(f'{path} has the value {labels.max()}; 0 to 11 are known.')
         labels = np.where(labels == UNLABELLED, 255, labels).astype(np.uint8)
-        write_png_once(label_folder / f'{name}.png', labels)
+        write_map_once(label_folder / f'{name}.png', labels)
         image = read_image(str(source / split / f'{name}.png'))
         write_photo_once(image_folder / f'{name}.jpg', image[..., ::-1])
     return len(names)

@@ -25,7 +25,7 @@ from preparing import (
     check_panoptic,
     convert_split,
     write_json_once,
-    write_png_once,
+    write_map_once,
 )
 
 from unimask.cli import leave, run_tool
@@ -52,7 +52,7 @@ def write_label_maps(root: Path, split: str) -> int:
     sources = _sources(root, split, 'labelIds')
     for source in track_iter_progress(sources):
         target = source.with_name(source.name.replace('_labelIds', '_labelTrainIds'))
-        write_png_once(target, train_ids(read_index_map(str(source))))
+        write_map_once(target, train_ids(read_index_map(str(source))))
     return len(sources)
 
 

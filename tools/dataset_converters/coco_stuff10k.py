@@ -11,20 +11,18 @@ only read. Written are ``images/{train2014,test2014}/*.jpg`` (copies) and
 from __future__ import annotations
 
 import argparse
-import io
-import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 from mmengine.utils import track_iter_progress
 from PIL import Image
+from preparing import copy_photo, write_map_once
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from unimask.checkpoints import atomic_file, atomic_write_bytes
 from unimask.cli import leave, run_tool
 from unimask.datasets import COCOStuff10kDataset
+from unimask.errors import UserError
 
 SPLITS = dict(train='train2014', test='test2014')
 SUFFIX = '_labelTrainIds.png'
@@ -64,16 +62,13 @@ def convert_image(source: Path, target: Path, split: str, name: str) -> None:
     """Write the picture and the label map of one image, unless they are there.
 
     Raises:
-        ValueError: Label map and picture differ in size, or what was written is not what was read.
+        ValueError: Label map and picture differ in size, or there is another map of this name.
     """
     photo = source / 'images' / f'{name}.jpg'
     copy = target / 'images' / split / photo.name
     labels = target / 'annotations' / split / f'{name}{SUFFIX}'
-    if not labels.is_file():
-        _write_labels(labels, read_labels(source / 'annotations' / f'{name}.mat'), photo)
-    if not copy.is_file() or copy.stat().st_size != photo.stat().st_size:
-        with photo.open('rb') as old, atomic_file(copy) as new:
-            shutil.copyfileobj(old, new)
+    _write_labels(labels, read_labels(source / 'annotations' / f'{name}.mat'), photo)
+    copy_photo(photo, copy)
 
 
 def _write_labels(path: Path, labels: np.ndarray, photo: Path) -> None:
@@ -81,11 +76,7 @@ def _write_labels(path: Path, labels: np.ndarray, photo: Path) -> None:
         if image.size[::-1] != labels.shape:
             raise ValueError(f'{photo} is {image.size[::-1]} (height, width), its labels are '
                              f'{labels.shape}')
-    content = io.BytesIO()
-    Image.fromarray(labels).save(content, 'PNG')
-    atomic_write_bytes(content.getvalue(), path)
-    if not np.array_equal(np.asarray(Image.open(path)), labels):
-        raise ValueError(f'{path} reads otherwise than it was written: is the disk sound?')
+    write_map_once(path, labels)
 
 
 def convert(source: Path, target: Path, split: str) -> int:
@@ -128,10 +119,9 @@ def main(argv: list[str] | None = None) -> int:
         for split in SPLITS:
             print(f'\n{split}: {convert(args.source, args.target, split)} images')
     except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+        raise UserError(f'{error}.') from error
     return 0
 
 
 if __name__ == '__main__':
-    leave(run_tool(main))
+    leave(run_tool(main, resume=''))

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from preparing import check_panoptic, convert_split, write_json_once, write_png_once
+from preparing import check_panoptic, convert_split, write_json_once, write_map_once
 from pycocotools import mask as coco_mask
 
 from unimask.cli import leave, run_tool
@@ -84,7 +84,7 @@ def convert(file: CocoFile, result: Path) -> None:
         size = image['height'], image['width']
         masks = [(_mask(outline, size), annotation) for annotation, outline in instances[name]]
         ids, segments = draw(masks, size)
-        write_png_once(folder / _png(image), colour_ids(ids))
+        write_map_once(folder / _png(image), colour_ids(ids))
         covered = np.sum([mask for mask, _ in masks], axis=0) if masks else ids
         return [segments, int((covered > 1).sum()), len(masks) - len(segments)]
 

@@ -25,7 +25,7 @@ from preparing import (
     convert_split,
     paired_names,
     write_json_once,
-    write_png_once,
+    write_map_once,
 )
 
 from unimask.cli import leave, run_tool
@@ -97,9 +97,9 @@ def convert(root: Path, split: str, labels: Sequence[dict]) -> None:
     def make(name: str) -> list:
         codes = read_index_map(str(source / f'{name}.png')).astype(np.int64)
         ids, segments = _drawn(source / f'{name}.png', codes, labels)
-        write_png_once(target / 'labels' / f'{name}.png', (codes // 256).astype(np.uint8))
+        write_map_once(target / 'labels' / f'{name}.png', (codes // 256).astype(np.uint8))
         if not downloaded:
-            write_png_once(folder / f'{name}.png', colour_ids(ids))
+            write_map_once(folder / f'{name}.png', colour_ids(ids))
         things = [instance_entry(ids == one['id'], image_id=name, category_id=one['category_id'])
                   for one in segments if labels[one['category_id'] - 1]['instances']]
         return [codes.shape, segments, things]

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.utils import track_iter_progress
-from preparing import write_png_once
+from preparing import write_map_once
 
 from unimask.checkpoints import atomic_write_text
 from unimask.cli import leave, run_tool
@@ -54,7 +54,7 @@ def convert(file: CocoFile, segments: Path, target: Path) -> int:
     _write_classes(target / 'classes.txt', [category['name'] for category in file.categories])
     for entry in track_iter_progress(annotations):
         ids = read_segment_ids(str(segments / entry['file_name']))
-        write_png_once((target / entry['file_name']).with_suffix('.png'),
+        write_map_once((target / entry['file_name']).with_suffix('.png'),
                        label_map(ids, entry['segments_info'], labels))
     return len(annotations)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from preparing.checking import check_instances, check_panoptic, paired_names
 from preparing.running import convert_images, convert_split
-from preparing.writing import write_json_once, write_photo_once, write_png_once
+from preparing.writing import copy_photo, write_json_once, write_map_once, write_photo_once
 
-__all__ = ['check_instances', 'check_panoptic', 'convert_images', 'convert_split', 'paired_names',
-           'write_json_once', 'write_photo_once', 'write_png_once']
+__all__ = ['check_instances', 'check_panoptic', 'convert_images', 'convert_split', 'copy_photo',
+           'paired_names', 'write_json_once', 'write_map_once', 'write_photo_once']

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from unimask.checkpoints import atomic_write_bytes
+from unimask.checkpoints import atomic_file, atomic_write_bytes
 from unimask.errors import UserError
 
+FORMATS = {'.png': dict(format='PNG'), '.tif': dict(format='TIFF', compression='tiff_deflate')}
 
-def write_png_once(path: Path, values: np.ndarray) -> None:
+
+def write_map_once(path: Path, values: np.ndarray) -> None:
     """Write a map (h, w) uint8 or uint16, or segment ids as colours (h, w, 3) uint8.
+
+    Args:
+        path: Ends with ``.png`` or ``.tif``.
+        values: Of the pixels.
 
     Raises:
         UserError: A file of this name has other content, or the disk does not keep what it gets.
@@ -25,7 +32,7 @@ def write_png_once(path: Path, values: np.ndarray) -> None:
             raise _other(path)
         return
     content = io.BytesIO()
-    Image.fromarray(values).save(content, 'PNG')
+    Image.fromarray(values).save(content, **FORMATS[path.suffix])
     atomic_write_bytes(content.getvalue(), path)
     if not _reads_as(path, values):
         raise _unsound(path)
@@ -44,6 +51,13 @@ def write_photo_once(path: Path, photo: np.ndarray) -> None:
     with Image.open(path) as image:
         if image.size[::-1] != photo.shape[:2]:
             raise _other(path)
+
+
+def copy_photo(source: Path, target: Path) -> None:
+    """Copy a file, unless a whole copy (by its size) is there."""
+    if not target.is_file() or target.stat().st_size != source.stat().st_size:
+        with source.open('rb') as old, atomic_file(target) as new:
+            shutil.copyfileobj(old, new)
 
 
 def write_json_once(path: Path, *, images: Sequence[dict], annotations: Sequence[dict],
