@@ -50,13 +50,16 @@ def test_rules_may_need_another_name() -> None:
 
 
 def test_several_tensors_become_one_in_the_order_of_the_rule() -> None:
-    rules = (Rule(('q.{i}', 'k.{i}'), 'qk.{i}', lambda q, k: torch.cat([q, k])),)
+    rules = (Rule(('q.{i}', 'k.{i}'), 'qk.{i}', lambda q, k: torch.cat([q, k]),
+                  lambda both: both.chunk(2)),)
     result = convert(rules, 'k.0', 'q.0')
     assert result.state_dict['qk.0'].tolist() == [1, 1, 0, 0]
     with pytest.raises(ConversionError, match='q.0 came without a partner of the form k'):
         convert(rules, 'q.0')
     with pytest.raises(ValueError, match='needs a function'):
         Rule(('a', 'b'), 'c')
+    with pytest.raises(ValueError, match='its inverse'):
+        Rule(('a', 'b'), 'c', lambda a, b: a + b)
 
 
 def test_supplied_tensors_never_replace_converted_ones() -> None:

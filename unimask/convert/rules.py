@@ -13,7 +13,11 @@ Names are written as templates:
 ``[text]``     text that may be absent
 =============  =========================================================================
 
-A target may use the fields of its source, numbers with an offset: ``layer{s-1}.{p*}``.
+A target may use the fields of its source, numbers with an offset: ``layer{s-1}.{p}``.
+
+The same rules are read from right to left by :mod:`unimask.convert.exporting`. A field that the
+target does not use is then written as its first alternative, ``[text]`` is written, and of several
+rules for one target the first counts: what a source calls a tensor today comes before older names.
 """
 
 from __future__ import annotations
@@ -30,9 +34,9 @@ from unimask.errors import UserError
 __all__ = ['Conversion', 'ConversionError', 'Ignore', 'NameMap', 'Rule', 'apply_map']
 
 StateDict = dict[str, Tensor]
-_FIELD = re.compile(r'\{(\w+)(?::([^{}]+)|(\*))?\}')
-_TARGET_FIELD = re.compile(r'\{(\w+)([+-]\d+)?\}')
-_OPTIONAL = re.compile(r'\[([^\[\]]*)\]')
+FIELD = re.compile(r'\{(\w+)(?::([^{}]+)|(\*))?\}')
+TARGET_FIELD = re.compile(r'\{(\w+)([+-]\d+)?\}')
+OPTIONAL = re.compile(r'\[([^\[\]]*)\]')
 
 
 class ConversionError(UserError):
@@ -49,17 +53,24 @@ class Rule:
         target: Template of the name in unimask.
         function: Makes the target tensor of the source tensors, in the order of ``source``.
             None hands a single tensor on unchanged.
+        inverse: Makes the tensors of all ``source`` of the target tensor; None where ``function``
+            is.
         needs: Template of a name that must exist in the state dict for the rule to apply.
+        needs_target: The same for the way back: a name in unimask that must exist.
     """
 
     source: str | tuple[str, ...]
     target: str
     function: Callable[..., Tensor] | None = None
+    inverse: Callable[[Tensor], tuple[Tensor, ...]] | None = None
     needs: str = ''
+    needs_target: str = ''
 
     def __post_init__(self) -> None:
         if len(self.sources) != 1 and self.function is None:
             raise ValueError(f'a rule that merges {self.source} needs a function')
+        if (self.function is None) != (self.inverse is None):
+            raise ValueError(f'the rule for {self.target} needs both a function and its inverse')
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -69,17 +80,19 @@ class Rule:
 
 @dataclass(frozen=True)
 class Ignore:
-    """Tensors that the model does not have, and why that is right.
+    """Tensors that the other side does not have, and why that is right.
 
     Args:
         source: Template of the source name.
         reason: Why nothing is lost, in a few words.
         needs: Template of a name that must exist in the state dict for the rule to apply.
+        when: Whether a tensor may be left out, by its values; None for always.
     """
 
     source: str
     reason: str
     needs: str = ''
+    when: Callable[[Tensor], bool] | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -102,6 +115,11 @@ class NameMap:
             in a sentence; '' if there is nothing.
         fallback: Recognise a state dict only if no other map does: for a source whose names
             overlap with those of others.
+        drops: On the way back: tensors of unimask's that the source does not have.
+        refused: On the way back: template of names -> the component that the source lacks.
+        requires: On the way back: names without which no model of the source is made.
+        completes: On the way back: functions from the exported state dict to tensors that the
+            source's files have and unimask has not.
     """
 
     name: str
@@ -110,6 +128,10 @@ class NameMap:
     supply: tuple[Callable[[StateDict], StateDict], ...] = ()
     remarks: tuple[Callable[[StateDict], str], ...] = ()
     fallback: bool = False
+    drops: tuple[Ignore, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    requires: tuple[str, ...] = ()
+    completes: tuple[Callable[[StateDict], StateDict], ...] = ()
 
     def recognises(self, names: Iterable[str]) -> bool:
         """Whether any of the names is typical of this source."""
@@ -139,7 +161,7 @@ class Conversion:
 def compile_template(template: str) -> re.Pattern[str]:
     """Regular expression of a source template."""
     parts, last = [], 0
-    marks = re.compile(f'{_FIELD.pattern}|{_OPTIONAL.pattern}')
+    marks = re.compile(f'{FIELD.pattern}|{OPTIONAL.pattern}')
     for mark in marks.finditer(template):
         parts.append(re.escape(template[last:mark.start()]))
         parts.append(_fragment(mark))
@@ -148,11 +170,15 @@ def compile_template(template: str) -> re.Pattern[str]:
 
 
 def _fragment(mark: re.Match[str]) -> str:
-    name, choices, rest, optional = mark.groups()
+    name, optional = mark[1], mark[4]
     if optional is not None:
         return f'(?:{re.escape(optional)})?'
-    pattern = choices or ('.+' if rest else r'\d+')
-    return f'(?P<{name}>{pattern})'
+    return f'(?P<{name}>{field_pattern(mark)})'
+
+
+def field_pattern(mark: re.Match[str]) -> str:
+    """Regular expression of what a field of a source template, found by ``FIELD``, stands for."""
+    return mark[2] or ('.+' if mark[3] else '[0-9]+')
 
 
 def fits(template: str, names: Iterable[str]) -> bool:
@@ -167,7 +193,7 @@ def fill(template: str, fields: Mapping[str, str]) -> str:
         name, offset = mark.groups()
         return str(int(fields[name]) + int(offset)) if offset else fields[name]
 
-    return _TARGET_FIELD.sub(value, template)
+    return TARGET_FIELD.sub(value, template)
 
 
 def apply_map(name_map: NameMap, state_dict: Mapping[str, Tensor]) -> Conversion:

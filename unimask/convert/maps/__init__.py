@@ -18,6 +18,7 @@ NAME_MAPS = {
     'detectron2-resnet': ('detectron2', 'DETECTRON2_RESNET'),
     'semask-fpn': ('semask', 'SEMASK_FPN'),
     'mmdet': ('mmdet', 'MMDET'),
+    'mmseg': ('mmdet', 'MMSEG'),
     'huggingface': ('huggingface', 'HUGGINGFACE'),
     'torchvision': ('backbones', 'TORCHVISION'),
     'swin': ('backbones', 'SWIN'),

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from unimask.convert.rules import ConversionError
+from unimask.convert.rules import ConversionError, Ignore
 
-__all__ = ['merge', 'norm_counters', 'tied', 'unfold_order', 'window_indices']
+__all__ = ['COUNTERS', 'INDICES', 'PILOT', 'fold_order', 'merge', 'no_object_weights',
+           'norm_counters', 'split', 'tied', 'twice', 'unfold_order', 'window_indices',
+           'without_position']
 
 
 def merge(*tensors: Tensor) -> Tensor:
     """Stack projections (query, key, value) along the output axis, in the order given."""
     return torch.cat(tensors)
+
+
+def split(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Query, key and value projections from one: the inverse of :func:`merge` of three."""
+    return tensor.chunk(3)
 
 
 def tied(first: Tensor, second: Tensor) -> Tensor:
@@ -31,6 +39,11 @@ def tied(first: Tensor, second: Tensor) -> Tensor:
     return first
 
 
+def twice(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of :func:`tied`."""
+    return tensor, tensor
+
+
 def unfold_order(tensor: Tensor) -> Tensor:
     """Reorder the last axis (4 C) of a Swin patch merging for an ``unfold`` implementation.
 
@@ -40,6 +53,12 @@ def unfold_order(tensor: Tensor) -> Tensor:
     """
     pixels = tensor.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
     return pixels.transpose(-1, -2).flatten(-2)
+
+
+def fold_order(tensor: Tensor) -> tuple[Tensor]:
+    """The inverse of :func:`unfold_order`."""
+    pixels = tensor.unflatten(-1, (-1, 4)).transpose(-1, -2)
+    return (pixels[..., [0, 2, 1, 3], :].flatten(-2),)
 
 
 def norm_counters(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -56,6 +75,35 @@ def window_indices(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
             for name, table in state_dict.items() if name.endswith(suffix)}
 
 
+def without_position(*, of: str, to: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+    """What gives queries without a learned position, MP-Former's, one that changes nothing.
+
+    Args:
+        of: The peer's name of the queries.
+        to: The peer's name of their positions.
+    """
+    def supply(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {to: torch.zeros_like(state_dict[of])} if of in state_dict else {}
+
+    return supply
+
+
+def no_object_weights(of: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+    """What adds ``criterion.empty_weight``: the published loss weights of classes and no object.
+
+    Args:
+        of: The peer's name of the bias of the class scores.
+    """
+    def supply(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        if of not in state_dict:
+            return {}
+        weights = torch.ones(len(state_dict[of]))
+        weights[-1] = 0.1
+        return {'criterion.empty_weight': weights}
+
+    return supply
+
+
 def _window_index(entries: int) -> Tensor:
     """Row of the table, (2w-1)^2 entries, for each pair of the w*w positions of a window."""
     window = (math.isqrt(entries) + 1) // 2
@@ -64,3 +112,14 @@ def _window_index(entries: int) -> Tensor:
     rows = y[:, None] - y[None] + window - 1
     columns = x[:, None] - x[None] + window - 1
     return rows * (2 * window - 1) + columns
+
+
+def _never_counted(counter: Tensor) -> bool:
+    """Whether a norm never saw a batch in training: one that is frozen."""
+    return counter.is_meta or not counter.any()
+
+
+# What unimask has and a peer may lack.
+COUNTERS = Ignore('{n*}.num_batches_tracked', 'frozen norms do not count', when=_never_counted)
+INDICES = Ignore('{n*}.relative_position_index', 'recomputed from the window size')
+PILOT = Ignore('head.pilot.{n*}', 'used in training alone')

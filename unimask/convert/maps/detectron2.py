@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unimask.convert.maps.common import norm_counters, tied, unfold_order, window_indices
+from unimask.convert.maps.common import (
+    COUNTERS,
+    INDICES,
+    fold_order,
+    no_object_weights,
+    norm_counters,
+    tied,
+    twice,
+    unfold_order,
+    window_indices,
+)
 from unimask.convert.rules import Ignore, NameMap, Rule
 
 __all__ = ['DETECTRON2', 'DETECTRON2_RESNET', 'SEMASK_SWIN', 'SWIN_BLOCK', 'swin_rules']
@@ -55,8 +65,9 @@ def swin_rules(prefix: str, swin: str = 'backbone.') -> tuple[Rule | Ignore, ...
         Rule(prefix + 'patch_embed.proj.' + AFFINE, swin + 'patch_embed.projection.{p}'),
         Rule(prefix + 'patch_embed.norm.' + AFFINE, swin + 'patch_embed.norm.{p}'),
         *(Rule(block + source, target + name) for source, name in SWIN_BLOCK),
-        Rule(merging + 'reduction.weight', merged + 'reduction.weight', unfold_order),
-        Rule(merging + 'norm.' + AFFINE, merged + 'norm.{p}', unfold_order),
+        Rule(merging + 'reduction.weight', merged + 'reduction.weight', unfold_order,
+             fold_order),
+        Rule(merging + 'norm.' + AFFINE, merged + 'norm.{p}', unfold_order, fold_order),
         Ignore(block + 'attn.relative_position_index', 'recomputed from the window size'),
     )
 
@@ -109,14 +120,16 @@ FEATURE_ALIGNMENT = (  # FaPN and MSFaPN; the norm is shared with the convolutio
     Rule(ALIGN + 'dcpack_L2.conv_offset_mask.' + AFFINE, 'neck.align.{i-1}.sampling.{p}'),
     Rule(ALIGN + 'dcpack_L2.' + AFFINE, 'neck.align.{i-1}.conv.{p}'),
     *(Rule((f'{PIXEL}layer_{i}.norm.{AFFINE}', f'{PIXEL}align_{i}.offset.norm.{AFFINE}'),
-           f'neck.output_convs.{i - 1}.gn.{{p}}', tied,
+           f'neck.output_convs.{i - 1}.gn.{{p}}', tied, twice,
+           needs_target=f'neck.align.{i - 1}.fusion.weight',
            needs=f'{PIXEL}align_{i}.offset.weight') for i in (1, 2, 3)),
 )
 
 CROSS = PREDICTOR + 'transformer_cross_attention_layers.{l}'
 SELF = PREDICTOR + 'transformer_self_attention_layers.{l}'
 FFN = PREDICTOR + 'transformer_ffn_layers.{l}'
-MASK2FORMER_HEAD = (
+MASKED = 'head.level_embed.weight'  # what MaskFormer has not
+MASK2FORMER_HEAD = tuple(replace(rule, needs_target=MASKED) for rule in (
     *attention(CROSS + '.multihead_attn', 'head.layers.{l}.cross_attn'),
     Rule(CROSS + '.norm.' + AFFINE, 'head.layers.{l}.cross_norm.{p}'),
     *attention(SELF + '.self_attn', 'head.layers.{l}.self_attn'),
@@ -127,8 +140,9 @@ MASK2FORMER_HEAD = (
     Rule(PREDICTOR + 'query_feat.weight', 'head.query_feat.weight'),
     Rule(PREDICTOR + 'static_query.weight', 'head.query_feat.weight'),  # its name before v2
     Rule(PREDICTOR + 'level_embed.weight', 'head.level_embed.weight'),
+    Rule(PREDICTOR + 'input_proj.{l}.' + AFFINE, 'head.input_proj.{l}.{p}'),
     Rule(PREDICTOR + 'label_enc.weight', 'head.pilot.label_enc.weight'),  # MP-Former
-)
+))
 
 DECODER_LAYER = PREDICTOR + 'transformer.decoder.layers.{l}.'
 MASKFORMER_HEAD = (
@@ -158,6 +172,9 @@ DETECTRON2 = NameMap(
            Rule('backbone.norm{i}.' + AFFINE, 'backbone.norm{i}.{p}'), *swin_rules('backbone.'),
            *MASK2FORMER_HEAD, *MASKFORMER_HEAD, *HEADS, *FEATURE_ALIGNMENT, *PIXEL_DECODER),
     supply=(norm_counters, window_indices),
+    drops=(COUNTERS, INDICES),
+    refused=(('backbone.body.{n*}', 'a backbone of timm'),),
+    completes=(window_indices, no_object_weights('sem_seg_head.predictor.class_embed.bias')),
 )
 
 # Its ImageNet weights: a backbone alone.
