@@ -158,6 +158,9 @@ CASES = {
     'TimmBackbone': Case(
         dict(model_name='resnet10t'),
         lambda module: sum(each.sum() for each in module(torch.randn(2, 3, 64, 64)))),
+    'StagedResNet': Case(
+        dict(depths=(1, 2, 1, 1), widths=(8, 12, 20, 32), stem_channels=6),
+        lambda module: sum(each.sum() for each in module(torch.randn(2, 3, 64, 64)))),
     'SeMaskEncoder': encoder(encoder=dict(type='TimmBackbone', model_name='resnet10t')),
     'SeMaskSwin': encoder(size='tiny'),
     'SeMaskMiT': encoder(size='b0'),
