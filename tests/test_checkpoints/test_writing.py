@@ -13,6 +13,8 @@ import torch
 
 from unimask.checkpoints import (
     atomic_file,
+    atomic_folder,
+    atomic_safetensors_save,
     atomic_torch_save,
     atomic_write_bytes,
     atomic_write_text,
@@ -108,3 +110,48 @@ def test_parts_of_other_machines_go_after_a_day(tmp_path: Path) -> None:
     os.utime(tmp_path / '.a.pth.elsewhere.1.0.part', (0, 0))
     assert [path.name for path in remove_parts(tmp_path)] == ['.a.pth.elsewhere.1.0.part']
     assert [path.name for path in tmp_path.iterdir()] == ['.b.pth.elsewhere.1.0.part']
+
+
+def test_folders_are_whole(tmp_path: Path) -> None:
+    """The old one or the new one; what another process left half is swept up."""
+    folder = tmp_path / 'deep' / 'folder'
+    with atomic_folder(folder) as part:
+        (part / 'a').write_text('1')
+        assert not folder.exists()
+    with pytest.raises(KeyboardInterrupt), atomic_folder(folder) as part:
+        (part / 'b').write_text('2')
+        raise KeyboardInterrupt
+    assert [path.name for path in folder.iterdir()] == ['a']
+    with atomic_folder(folder) as part:
+        (part / 'c').write_text('3')
+    assert [path.name for path in folder.iterdir()] == ['c']
+    assert [path.name for path in folder.parent.iterdir()] == ['folder']
+
+
+def test_a_folder_that_cannot_take_its_place_keeps_the_old_one(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, replace = tmp_path / 'folder', os.replace
+    folder.mkdir()
+    (folder / 'a').write_text('1')
+    names = []
+
+    def refuse(source: Path, target: Path) -> None:
+        names.append(target)
+        if names.count(folder) == 1 and target == folder:
+            raise OSError('no')
+        replace(source, target)
+    monkeypatch.setattr(os, 'replace', refuse)
+    with pytest.raises(OSError, match='no'), atomic_folder(folder) as part:
+        (part / 'b').write_text('2')
+    assert [path.name for path in tmp_path.glob('*/*')] == ['a']
+
+
+def test_safetensors_with_shared_memory_and_a_description(tmp_path: Path) -> None:
+    shared = torch.arange(6.).reshape(2, 3)
+    meta = dict(cfg='model = 1', dataset_meta=dict(classes=('a', 'b')))
+    atomic_safetensors_save(dict(a=shared, b=shared.T), tmp_path / 'x.safetensors', meta=meta)
+    read = read_checkpoint(tmp_path / 'x.safetensors')
+    assert torch.equal(read['state_dict']['b'], shared.T) and read['meta']['cfg'] == 'model = 1'
+    assert read['meta']['dataset_meta'] == dict(classes=['a', 'b'])
+    atomic_safetensors_save(dict(a=shared), tmp_path / 'y.safetensors')
+    assert list(read_checkpoint(tmp_path / 'y.safetensors')) == ['a']

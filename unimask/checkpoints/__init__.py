@@ -13,8 +13,10 @@ from unimask.checkpoints.reading import (
     trusting,
     weights_of,
 )
+from unimask.checkpoints.safetensors import atomic_safetensors_save, read_shards
 from unimask.checkpoints.writing import (
     atomic_file,
+    atomic_folder,
     atomic_torch_save,
     atomic_write_bytes,
     atomic_write_text,
@@ -22,7 +24,8 @@ from unimask.checkpoints.writing import (
 )
 
 __all__ = [
-    'atomic_file', 'atomic_torch_save', 'atomic_write_bytes', 'atomic_write_text', 'check_exists',
-    'checkpoints_of', 'classes_of', 'fetch', 'is_trusted', 'latest_checkpoint', 'read_checkpoint',
-    'read_weights', 'remove_parts', 'to_plain', 'trusting', 'weights_of',
+    'atomic_file', 'atomic_folder', 'atomic_safetensors_save', 'atomic_torch_save',
+    'atomic_write_bytes', 'atomic_write_text', 'check_exists', 'checkpoints_of', 'classes_of',
+    'fetch', 'is_trusted', 'latest_checkpoint', 'read_checkpoint', 'read_shards', 'read_weights',
+    'remove_parts', 'to_plain', 'trusting', 'weights_of',
 ]

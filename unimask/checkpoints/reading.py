@@ -22,6 +22,7 @@ from unimask.checkpoints.arrays import (
 )
 from unimask.checkpoints.fetching import fetch, is_url
 from unimask.checkpoints.finding import check_exists
+from unimask.checkpoints.safetensors import read_safetensors
 from unimask.errors import UserError
 
 __all__ = ['classes_of', 'is_trusted', 'read_checkpoint', 'read_weights', 'trusting', 'weights_of']
@@ -101,7 +102,7 @@ def _read(file: Path, *, trust: bool, map_location: Any) -> Any:
     if head.startswith(b'PK\x03\x04') or _LEGACY_MAGIC in head:
         return _read_torch(file, trust=trust, map_location=map_location)
     if file.suffix == '.safetensors' or head[8:9] == b'{':
-        return _read_safetensors(file)
+        return read_safetensors(file)
     if head.startswith(b'\x80') or file.suffix == '.pkl':
         return read_arrays(file, trust=trust)
     raise UserError(f'the checkpoint {file} cannot be read: it is neither a file of torch.save, '
@@ -114,14 +115,6 @@ def _read_torch(file: Path, *, trust: bool, map_location: Any) -> Any:
     stand_ins = [(function, name) for name, function in array_globals().items()]
     with torch.serialization.safe_globals(stand_ins):
         return with_arrays(torch.load(file, map_location=map_location, weights_only=True))
-
-
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise UserError(f'reading {file} needs a package: pip install safetensors') from error
-    return load_file(file)
 
 
 def _message(file: Path, error: Exception) -> str:

@@ -6,6 +6,7 @@ import itertools
 import os
 import platform
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-__all__ = ['atomic_file', 'atomic_torch_save', 'atomic_write_bytes', 'atomic_write_text',
-           'remove_parts']
+__all__ = ['atomic_file', 'atomic_folder', 'atomic_torch_save', 'atomic_write_bytes',
+           'atomic_write_text', 'remove_parts']
 
 _HOST = re.sub(r'\W', '-', platform.node()) or 'host'
 _PART = re.compile(r'\..+\.(?P<host>[\w-]+)\.(?P<pid>\d+)\.\d+\.part')
@@ -57,8 +58,7 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     as the umask lets them.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{_HOST}.{os.getpid()}.{next(_numbers)}.part')
+    part = _part_of(path)
     try:
         with part.open('xb') as file:
             yield file
@@ -71,6 +71,38 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A folder to fill, which takes its place when the block ends without an error.
+
+    A folder that is there already is replaced as a whole, so that what it holds is never of two
+    writings.
+    """
+    path = Path(path)
+    part, old = _part_of(path), _part_of(path)
+    try:
+        part.mkdir()
+        yield part
+        if path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(part, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
+def _part_of(path: Path) -> Path:
+    """A name beside a path for what is not yet complete; the folder of both is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f'.{path.name}.{_HOST}.{os.getpid()}.{next(_numbers)}.part')
+
+
 def remove_parts(folder: str | Path) -> list[Path]:
     """Remove what killed processes had half written; return the paths.
 
@@ -81,7 +113,10 @@ def remove_parts(folder: str | Path) -> list[Path]:
     for path in Path(folder).glob('.*.part'):
         found = _PART.fullmatch(path.name)
         if found and _is_abandoned(path, host=found['host'], pid=int(found['pid'])):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
             removed.append(path)
     return removed
 

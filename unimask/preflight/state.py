@@ -14,7 +14,7 @@ from unimask.convert import ConversionError, convert
 from unimask.errors import UserError
 from unimask.metadata import is_under, named_by, switches
 
-__all__ = ['StateReport', 'compare_state', 'load_state']
+__all__ = ['StateReport', 'check_state', 'compare_state', 'load_state']
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,28 @@ def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str
             raise UserError(f'nothing of {path} occurs in the model, also after converting it: it '
                             f'has {_some(report.unexpected)}; the model {_some(report.missing)}.')
     fresh = report.class_count if fine_tune else []
-    _check_shapes(report, fresh, path)
     if fine_tune:
+        _check_shapes(report, fresh, path)
         _warn_fine_tune(report, fresh, path)
-    elif report.missing or report.unexpected:
-        raise UserError(_names_message(report, path))
+    else:
+        _check_all(report, path)
     kept = {name: value for name, value in state.items() if name not in fresh}
     model.load_state_dict(kept, strict=False)
+
+
+def check_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str) -> None:
+    """Say why a state dict does not fit a model, which may be on the ``meta`` device.
+
+    Raises:
+        UserError: A name or shape differs.
+    """
+    _check_all(compare_state(state, model), path)
+
+
+def _check_all(report: StateReport, path: str) -> None:
+    _check_shapes(report, [], path)
+    if report.missing or report.unexpected:
+        raise UserError(_names_message(report, path))
 
 
 def _converted(state: Mapping[str, torch.Tensor], report: StateReport, path: str
