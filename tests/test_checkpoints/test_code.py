@@ -17,6 +17,7 @@ from torch import nn
 from tests.test_tools.conftest import CONFIG, SMALL, shapes, tool  # noqa: F401
 from unimask.apis import Inferencer
 from unimask.checkpoints import trusting
+from unimask.cli import run_tool
 from unimask.engine import Runner
 from unimask.preflight import load_config, prepare_config
 from unimask.registry import MODELS
@@ -173,7 +174,8 @@ def test_predicting(bomb: Path) -> None:
 def test_converting(bomb: Path, repo: Path, monkeypatch: pytest.MonkeyPatch,
                     capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(sys, 'argv', ['convert.py', str(bomb), str(bomb.with_name('out.pth'))])
-    assert runpy.run_path(str(repo / 'tools/model_converters/convert.py'))['main']() == 2
+    converter = runpy.run_path(str(repo / 'tools/model_converters/convert.py'))
+    assert run_tool(converter['main']) == 2
     assert '--trust-source' in capsys.readouterr().err
     assert [path.name for path in bomb.parent.iterdir()] == ['bomb.pth']
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tests.test_tools.conftest import CONFIG, SMALL
 from unimask.apis import Inferencer
+from unimask.cli import run_tool
 from unimask.convert import Pretrained, PretrainedBackbone
 from unimask.engine import Runner
 from unimask.preflight import load_config, prepare_config
@@ -127,7 +128,7 @@ def test_the_converter_takes_it(named: Callable, tmp_path: Path, repo: Path,
     path = named(filled(MODELS.build(RESNET), 0.25))
     monkeypatch.setattr(sys, 'argv', ['convert.py', path, str(tmp_path / 'out' / 'y.pth')])
     tool = runpy.run_path(str(repo / 'tools/model_converters/convert.py'))
-    assert tool['main']() == 0
+    assert run_tool(tool['main']) == 0
     written = torch.load(tmp_path / 'out' / 'y.pth')['state_dict']
     assert bool((written['backbone.conv1.weight'] == 0.25).all())
 

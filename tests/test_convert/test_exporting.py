@@ -74,6 +74,11 @@ def test_one_tensor_becomes_several() -> None:
         q4=[0, 1], k4=[2, 3], v4=[4, 5])
 
 
+def test_a_rule_without_a_way_back_is_not_taken() -> None:
+    rules = (Rule('half', 'x', lambda x: x / 2), Rule('{r*}', '{r}'))
+    assert list(back(rules, 'x')) == ['x']
+
+
 def test_rules_may_need_another_name() -> None:
     rules = (Rule('deep', 'a', needs_target='b{i}'), Rule('flat', 'a'), Rule('b{i}', 'b{i}'))
     assert 'deep' in back(rules, 'a', 'b1')

@@ -1,134 +1,164 @@
-"""Mask2Former of MMDetection and of Hugging Face, converted, computes what they compute."""
+"""Models of other libraries, converted in and out, compute what they computed there."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
+from test_convert.peers import (
+    BACKBONES,
+    CLASSES,
+    QUERIES,
+    RESNET,
+    Peer,
+    huggingface,
+    huggingface_logits,
+    openmmlab,
+)
 from torch import Tensor, nn
 
-from unimask.convert import ConversionError, convert, detect_source
+from unimask.apis.converting import convert_checkpoint
+from unimask.apis.stored_config import stored_config
+from unimask.checkpoints import read_checkpoint
+from unimask.convert import ConversionError, convert, detect_source, export
 from unimask.convert.maps.huggingface import HUGGINGFACE
 from unimask.registry import MODELS
 
-SIZE = (64, 96)
-QUERIES = 12
-CLASSES = 7
-ENCODER_LAYERS = 2
-DECODER_LAYERS = 3
-RESNET = dict(depth=50, num_stages=4, out_indices=(0, 1, 2, 3), frozen_stages=-1,
-              norm_cfg=dict(type='BN', requires_grad=False), norm_eval=True, style='pytorch')
-SWIN = dict(embed_dims=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7)
+SIZES = ((64, 96), (160, 128))
+NAMES = tuple(f'class {index}' for index in range(CLASSES))
 
 
-def our_model(backbone: dict) -> nn.Module:
-    """A small Mask2Former here."""
-    names = tuple(f'class {index}' for index in range(CLASSES))
-    return MODELS.build(dict(
-        type='UniversalSegmentor', backbone=backbone,
-        neck=dict(type='MSDeformAttnPixelDecoder', num_layers=ENCODER_LAYERS),
-        head=dict(type='Mask2FormerHead', num_queries=QUERIES, num_layers=DECODER_LAYERS),
-        taxonomy=dict(classes=names))).eval()
+def close(got: Tensor, wanted: Tensor) -> None:
+    """Within 1e-4, of the logits' own scale where that is larger than one."""
+    assert wanted.std() > 0.1
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-4 * max(1.0, float(wanted.std())))
 
 
-def disturb(model: nn.Module) -> nn.Module:
-    """Give every weight a value that matters: fresh models have zeros and ones."""
-    rng = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                noise = torch.rand(value.shape, generator=rng) * 0.2
-                value.add_(noise if name.endswith('running_var') else noise - 0.1)
-    return model.eval()
+def same_logits(peer: Peer, ours: nn.Module) -> None:
+    """Both compute the same, on pictures of two sizes."""
+    for size in SIZES:
+        images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            prediction = ours(images, None, mode='tensor')
+            classes, masks = peer.logits(images)
+        close(prediction.class_logits[-1], classes)
+        close(prediction.mask_logits(), masks)
 
 
-def mmdet_model() -> nn.Module:
-    """A small Mask2Former of MMDetection."""
-    import mmdet.models
-    from mmdet.registry import MODELS as THEIRS
-
-    path = f'{mmdet.__path__[0]}/.mim/configs/mask2former/'
-    model = Config.fromfile(path + 'mask2former_r50_8xb2-lsj-50e_coco-panoptic.py').model
-    model.backbone.init_cfg = None
-    head = model.panoptic_head
-    head.update(num_queries=QUERIES, num_things_classes=CLASSES, num_stuff_classes=0)
-    head.loss_cls.class_weight = [1.0] * CLASSES + [0.1]
-    head.pixel_decoder.encoder.num_layers = ENCODER_LAYERS
-    head.transformer_decoder.num_layers = DECODER_LAYERS
-    model.panoptic_fusion_head.update(num_things_classes=CLASSES, num_stuff_classes=0)
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        return disturb(THEIRS.build(model))
+def same_values(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-def huggingface_model(backbone: str) -> nn.Module:
-    """A small Mask2Former of Hugging Face with a ResNet or Swin backbone."""
-    transformers = pytest.importorskip('transformers')
-    stages = ['stage1', 'stage2', 'stage3', 'stage4']
-    if backbone == 'resnet':
-        config = transformers.ResNetConfig(out_features=stages)
+def built_from(file: Path) -> nn.Module:
+    """The model that a checkpoint says itself, with its weights."""
+    content = read_checkpoint(file)
+    model = MODELS.build(stored_config(content, path=str(file)).model).eval()
+    model.load_state_dict(content['state_dict'])
+    return model
+
+
+MMLAB = [('mmdet', 'mask2former', True), ('mmdet', 'maskformer', True),
+         ('mmdet', 'maskformer', False), ('mmseg', 'mask2former', True),
+         ('mmseg', 'maskformer', False)]
+
+
+def our_model(arch: str, encoder: bool) -> nn.Module:
+    """The model here that is like one of MMDetection's."""
+    if arch == 'mask2former':
+        parts = dict(neck=dict(type='MSDeformAttnPixelDecoder', num_layers=2),
+                     head=dict(type='Mask2FormerHead', num_queries=QUERIES, num_layers=4))
     else:
-        config = transformers.SwinConfig(
-            embed_dim=SWIN['embed_dims'], depths=SWIN['depths'], num_heads=SWIN['num_heads'],
-            window_size=SWIN['window_size'], out_features=stages)
-    return disturb(transformers.Mask2FormerForUniversalSegmentation(transformers.Mask2FormerConfig(
-        backbone_config=config, num_labels=CLASSES, num_queries=QUERIES,
-        encoder_layers=ENCODER_LAYERS, decoder_layers=DECODER_LAYERS + 1)))
+        neck = (dict(type='TransformerEncoderPixelDecoder', num_layers=1) if encoder
+                else dict(type='FPNPixelDecoder'))
+        parts = dict(neck=neck,
+                     head=dict(type='MaskFormerHead', num_queries=QUERIES, num_layers=2))
+    return MODELS.build(dict(
+        type='UniversalSegmentor', backbone=dict(RESNET, type='mmdet.ResNet'),
+        taxonomy=dict(classes=NAMES), **parts)).eval()
 
 
-def mmdet_logits(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Final class and mask logits."""
-    classes, masks = model(images, None, mode='tensor')
-    return classes[-1], masks[-1]
+@pytest.mark.parametrize(('library', 'arch', 'encoder'), MMLAB)
+def test_openmmlab_in_and_out(library: str, arch: str, encoder: bool) -> None:
+    peer = openmmlab(library, arch, encoder=encoder)
+    theirs = peer.model.state_dict()
+    assert detect_source(theirs) == library
+    ours = our_model(arch, encoder)
+    ours.load_state_dict(convert(theirs).state_dict)
+    same_logits(peer, ours)
+    same_values(export(ours.state_dict(), library).state_dict, theirs)
 
 
-def huggingface_logits(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Final class and mask logits."""
-    outputs = model(images)
-    return outputs.class_queries_logits, outputs.masks_queries_logits
+@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize('arch', ['mask2former', 'maskformer'])
+def test_huggingface_in_and_out(arch: str, backbone: str, tmp_path: Path) -> None:
+    """A folder of theirs, our file made of it, a folder made of that, and our file again."""
+    peer = huggingface(arch, backbone)
+    peer.model.save_pretrained(tmp_path / 'theirs')
+    convert_checkpoint(tmp_path / 'theirs', tmp_path / 'ours.pth')
+    same_logits(peer, built_from(tmp_path / 'ours.pth'))
 
-
-def check_same(peer: nn.Module, ours: nn.Module, source: str,
-               logits: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]) -> None:
-    """Convert the peer's weights and compare what the models compute."""
-    assert detect_source(peer.state_dict()) == source
-    ours.load_state_dict(convert(peer.state_dict()).state_dict, strict=True)
-    images = torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+    convert_checkpoint(tmp_path / 'ours.pth', tmp_path / 'back', to='huggingface')
+    back, found = type(peer.model).from_pretrained(tmp_path / 'back', output_loading_info=True)
+    assert not any(found.values()), found
+    norm = '.layernorm.'  # of the classifier, without use
+    same_values(*({name: value for name, value in model.state_dict().items()
+                   if 'encoder' not in name or norm not in name}
+                  for model in (back, peer.model)))
+    images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        prediction = ours(images, None, mode='tensor')
-        classes, masks = logits(peer, images)
-    assert masks.std() > 0.1 and classes.std() > 0.1
-    for got, wanted in ((prediction.class_logits[-1], classes), (prediction.mask_logits(), masks)):
-        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-3 * float(wanted.abs().max()))
+        for got, wanted in zip(huggingface_logits(back.eval(), images), peer.logits(images),
+                               strict=True):
+            close(got, wanted)
+
+    convert_checkpoint(tmp_path / 'back', tmp_path / 'again.pth')
+    first, second = (read_checkpoint(tmp_path / name) for name in ('ours.pth', 'again.pth'))
+    same_values(first['state_dict'], second['state_dict'])
+    assert first['meta']['cfg'] == second['meta']['cfg']
 
 
-def test_mmdet() -> None:
-    check_same(mmdet_model(), our_model(dict(type='mmdet.ResNet', **RESNET)), 'mmdet',
-               mmdet_logits)
-
-
-def test_huggingface_resnet() -> None:
-    check_same(huggingface_model('resnet'), our_model(dict(type='mmdet.ResNet', **RESNET)),
-               'huggingface', huggingface_logits)
-
-
-def test_huggingface_swin() -> None:
-    ours = our_model(dict(type='mmdet.SwinTransformer', drop_path_rate=0.0, **SWIN))
-    check_same(huggingface_model('swin'), ours, 'huggingface', huggingface_logits)
-
-
-def test_huggingface_file_equals_memory(tmp_path) -> None:
+def test_huggingface_names_in_memory(tmp_path: Path) -> None:
     """The names in a saved file differ from those in memory but mean the same."""
-    model = huggingface_model('swin')
-    model.save_pretrained(tmp_path)
     from safetensors.torch import load_file
+    for arch in ('mask2former', 'maskformer'):
+        model = huggingface(arch, 'swin').model
+        model.save_pretrained(tmp_path / arch)
+        saved = convert(load_file(tmp_path / arch / 'model.safetensors'), 'huggingface')
+        same_values(saved.state_dict, convert(model.state_dict(), 'huggingface').state_dict)
+        assert all(saved.ignored.values())
 
-    saved = convert(load_file(tmp_path / 'model.safetensors'), 'huggingface')
-    memory = convert(model.state_dict(), 'huggingface')
-    assert saved.state_dict.keys() == memory.state_dict.keys()
-    assert all(torch.equal(tensor, memory.state_dict[name])
-               for name, tensor in saved.state_dict.items())
-    assert all(saved.ignored.values())
+
+def test_huggingface_in_several_files(tmp_path: Path) -> None:
+    model = huggingface('maskformer', 'swin').model
+    model.save_pretrained(tmp_path / 'one')
+    model.save_pretrained(tmp_path / 'many', max_shard_size='200KB')
+    assert (tmp_path / 'many/model.safetensors.index.json').exists()
+    for name in ('one', 'many'):
+        convert_checkpoint(tmp_path / name, tmp_path / f'{name}.pth')
+    same_values(*(read_checkpoint(tmp_path / name)['state_dict']
+                  for name in ('one.pth', 'many.pth')))
+
+
+def test_huggingface_processor_prepares_pictures_alike(tmp_path: Path) -> None:
+    """The same picture, resized to a size that both keep, gives the same input."""
+    transformers = pytest.importorskip('transformers')
+    model = our_model('maskformer', False)
+    from unimask.convert.huggingface import files_for
+    texts = files_for(model, normalisation=dict(bgr_to_rgb=True, pad_size_divisor=32,
+                                                mean=[120.0, 110.0, 100.0], std=[50.0, 60.0, 70.0]),
+                      pipeline=[dict(type='ResizeShortestEdge', short_edge=64, max_long=96)])
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    picture = torch.randint(256, (64, 96, 3), dtype=torch.uint8).numpy()
+    inputs = processor(picture, return_tensors='pt')['pixel_values']
+    expected = (torch.tensor(picture).float() - torch.tensor([120.0, 110.0, 100.0])
+                ) / torch.tensor([50.0, 60.0, 70.0])
+    torch.testing.assert_close(inputs[0], expected.permute(2, 0, 1), rtol=0, atol=1e-4)
+    assert json.loads(texts['config.json'])['id2label'] == {
+        str(label): name for label, name in enumerate(NAMES)}
 
 
 def test_query_without_key_is_an_error() -> None:

@@ -167,7 +167,7 @@ def test_a_reader_that_is_gone_changes_nothing() -> None:
 
 def test_tools_say_something_while_the_libraries_are_imported() -> None:
     """What a tool imports before it listens is small: no library, and nothing to wait for."""
-    for name in ('train.py', 'test.py', 'misc/predict.py'):
+    for name in ('train.py', 'test.py', 'misc/predict.py', 'model_converters/convert.py'):
         done = run(f"""
             import runpy, sys
             sys.modules['torch'] = sys.modules['mmengine'] = None  # cannot be imported

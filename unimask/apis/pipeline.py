@@ -9,7 +9,7 @@ from mmengine.config import Config
 from unimask.errors import UserError
 from unimask.registry import TRANSFORMS
 
-__all__ = ['picture_steps', 'run_steps']
+__all__ = ['picture_steps', 'pipeline_of', 'run_steps']
 
 # What the classes of other libraries do not say about themselves; ours have `reads_annotation`.
 _READ_ANNOTATION = ('LoadAnnotations', 'LoadPanopticAnnotations', 'LoadProposals',
@@ -27,6 +27,16 @@ def picture_steps(cfg: Config) -> list[Step]:
     Raises:
         UserError: The config has no test pipeline.
     """
+    steps = [TRANSFORMS.build(step) for step in pipeline_of(cfg)]
+    return [step for step in steps if not _reads_annotation(step)]
+
+
+def pipeline_of(cfg: Config) -> list[dict]:
+    """Configs of the steps of the test pipeline.
+
+    Raises:
+        UserError: The config has no test pipeline.
+    """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
     dataset = loader['dataset'] if loader else {}
     while 'pipeline' not in dataset and 'dataset' in dataset:
@@ -34,8 +44,7 @@ def picture_steps(cfg: Config) -> list[Step]:
     if not dataset.get('pipeline'):
         raise UserError('the config has no test_dataloader with a pipeline, which prepares the '
                         'pictures')
-    steps = [TRANSFORMS.build(step) for step in dataset['pipeline']]
-    return [step for step in steps if not _reads_annotation(step)]
+    return dataset['pipeline']
 
 
 def run_steps(steps: list[Step], results: dict) -> dict:

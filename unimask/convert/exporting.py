@@ -108,7 +108,8 @@ def _ways(name_map: NameMap, names: Iterable[str]) -> list[_Way]:
     needs = {rule.needs_target for rule in name_map.rules if isinstance(rule, Rule)}
     given = {need for need in needs if not need or fits(need, names)}
     return [_reverse(rule) for rule in name_map.rules
-            if isinstance(rule, Rule) and rule.needs_target in given]
+            if isinstance(rule, Rule) and rule.needs_target in given
+            and (rule.function is None) == (rule.inverse is None)]
 
 
 @cache

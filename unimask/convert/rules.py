@@ -54,7 +54,7 @@ class Rule:
         function: Makes the target tensor of the source tensors, in the order of ``source``.
             None hands a single tensor on unchanged.
         inverse: Makes the tensors of all ``source`` of the target tensor; None where ``function``
-            is.
+            is, or where there is no way back.
         needs: Template of a name that must exist in the state dict for the rule to apply.
         needs_target: The same for the way back: a name in unimask that must exist.
     """
@@ -69,8 +69,6 @@ class Rule:
     def __post_init__(self) -> None:
         if len(self.sources) != 1 and self.function is None:
             raise ValueError(f'a rule that merges {self.source} needs a function')
-        if (self.function is None) != (self.inverse is None):
-            raise ValueError(f'the rule for {self.target} needs both a function and its inverse')
 
     @property
     def sources(self) -> tuple[str, ...]:
