@@ -37,13 +37,13 @@ def test_import_contracts_hold(repo: Path) -> None:
 
 def test_contract_catches_a_wrong_import(repo: Path, tmp_path: Path) -> None:
     package = tmp_path / 'unimask'
-    folders = ('apis', 'engine', 'preflight', 'datasets', 'evaluation', 'convert',
-               'visualization', 'models', 'checkpoints', 'ops', 'structures', 'utils')
+    folders = ('apis', 'own_data', 'survey', 'engine', 'preflight', 'datasets', 'evaluation',
+               'convert', 'visualization', 'models', 'checkpoints', 'ops', 'structures', 'utils')
     for folder in folders:
         (package / folder).mkdir(parents=True)
         (package / folder / '__init__.py').touch()
     (package / '__init__.py').touch()
-    for name in ('cli', 'registry', 'errors', 'literals', 'metadata'):
+    for name in ('__main__', 'cli', 'registry', 'errors', 'literals', 'metadata'):
         (package / f'{name}.py').touch()
     (package / 'structures' / '__init__.py').write_text('import mmengine\n')
     (package / 'models' / '__init__.py').write_text('import unimask.datasets\n')

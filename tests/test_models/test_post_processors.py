@@ -123,6 +123,18 @@ def test_dense_logits_are_resized_and_compared_as_probabilities() -> None:
     torch.testing.assert_close(scores, expected.softmax(0), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize('dense', [False, True])
+def test_confidence_is_the_share_of_the_class_in_all_scores(dense: bool) -> None:
+    readout = DenseReadout(3 * torch.randn(5, 16, 20), PLAN) if dense else random_readout()
+    taxonomy = taxonomy_of(5, 3)
+    found = SemanticPostProcessor(confidence=True)(readout, taxonomy)
+    plain = SemanticPostProcessor()(readout, taxonomy)
+    assert (found.sem_seg == plain.sem_seg).all() and 'confidence' not in plain
+    scores = SemanticPostProcessor().scores(readout)
+    share = scores.gather(0, found.sem_seg)[0] / scores.sum(0)
+    torch.testing.assert_close(found.confidence[0], share, atol=1e-5, rtol=1e-4)
+
+
 def test_small_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     readout, taxonomy = random_readout(), taxonomy_of(5, 3)
     dense = DenseReadout(torch.randn(5, 16, 20), PLAN)

@@ -18,7 +18,9 @@ def parse_args() -> argparse.Namespace:
         'words', nargs='+', metavar='PICTURES... [CONFIG] CHECKPOINT',
         help='pictures, folders or patterns; config file (without it, the one that the checkpoint '
              'was trained with); checkpoint file, URL or folder of a run')
-    parser.add_argument('--out-dir', default='work_dirs/predict',
+    parser.add_argument('--checkpoint', metavar='FILE',
+                        help='the checkpoint, in place of the last word')
+    parser.add_argument('--out-dir', '--out', default='work_dirs/predict',
                         help='folder for drawings, maps and predictions.json '
                              '(default: %(default)s)')
     parser.add_argument('--recursive', action='store_true', help='also look into sub-folders')
@@ -40,7 +42,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Predict."""
     args = parse_args()
-    pictures, config, checkpoint = _sorted_out(args.words)
+    words = args.words if args.checkpoint is None else [*args.words, args.checkpoint]
+    pictures, config, checkpoint = _sorted_out(words)
     from unimask.apis import Inferencer
     from unimask.utils import register_all_modules
     register_all_modules()

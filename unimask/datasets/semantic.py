@@ -32,6 +32,9 @@ class _CheckedFiles(ChecksClasses):
 
     ``metainfo`` may have ``file_labels``, a dict from values in the label maps to labels, for maps
     whose values are not labels yet: ``{255: 1}`` for masks of 0 and 255.
+
+    A line of ``ann_file`` is the name of an image and its label map without suffix; or both files
+    with a tab between them, for names that differ.
     """
 
     SOURCE = ''  # where the data come from; told when they are missing
@@ -56,7 +59,7 @@ class _CheckedFiles(ChecksClasses):
             UserError: If a folder, an image list or a label map is missing.
         """
         self._check_places()
-        items = [self._item(*names) for names in self._names()]
+        items = [self._item(image, labels) for image, labels in self._names()]
         check_files([item[key] for item in items for key in ('img_path', 'seg_map_path')
                      if key in item], owner=self._name, source=self.data_prefix['img_path'])
         return items
@@ -89,30 +92,33 @@ class _CheckedFiles(ChecksClasses):
         if self.ann_file:
             check_file(self.ann_file, owner=self._name, key='ann_file')
 
-    def _item(self, image: str, stem: str) -> dict:
+    def _item(self, image: str, labels: str) -> dict:
         item = dict(img_path=osp.join(self.data_prefix['img_path'], image),
                     img_id=PurePath(image).stem, num_classes=len(self._metainfo['classes']),
                     label_map=self.label_map, reduce_zero_label=self.reduce_zero_label,
                     file_labels=self._metainfo.get('file_labels'), seg_fields=[])
         folder = self.data_prefix.get('seg_map_path')
         if folder is not None:
-            item['seg_map_path'] = osp.join(folder, stem + self.seg_map_suffix)
+            item['seg_map_path'] = osp.join(folder, labels)
         return item
 
     def _names(self) -> list[tuple[str, str]]:
-        """Image files below their folder, and the same without suffix."""
+        """Image files and label maps, below their folders."""
         if self.ann_file:
-            lines = mmengine.list_from_file(self.ann_file, backend_args=self.backend_args)
-            names = [(line.strip() + self.img_suffix, line.strip()) for line in lines
-                     if line.strip()]
-            if not names:
-                raise UserError(f'{self._name}: {self.ann_file} (key `ann_file`) is empty; it '
-                                'lists images, one to a line, without suffix.')
-            return names
+            return self._listed_names()
         found = sorted(self._pictures(), key=lambda pair: pair[0])
-        names = [(name, stem) for name, stem in found if stem is not None]
+        names = [(name, stem + self.seg_map_suffix) for name, stem in found if stem is not None]
         self._tell_of_others([name for name, stem in found if stem is None], len(names))
         return names
+
+    def _listed_names(self) -> list[tuple[str, str]]:
+        lines = mmengine.list_from_file(self.ann_file, backend_args=self.backend_args)
+        parts = [line.strip().split('\t') for line in lines if line.strip()]
+        if not parts:
+            raise UserError(f'{self._name}: {self.ann_file} (key `ann_file`) is empty; it lists '
+                            'images, one to a line, without suffix.')
+        return [(part[0], part[1]) if len(part) == 2 else
+                (part[0] + self.img_suffix, part[0] + self.seg_map_suffix) for part in parts]
 
     def _pictures(self) -> Iterator[tuple[str, str | None]]:
         """Pictures in the image folder; their stem is None where the suffix is another one."""

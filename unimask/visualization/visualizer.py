@@ -126,6 +126,27 @@ class UniversalVisualizer(Visualizer):
                 panels[TITLES[source]] = self._panel(image, task, data, min_score)
         return side_by_side(panels)
 
+    def paint(self, image: np.ndarray, sample: DetDataSample, task: str, *,
+              min_score: float = 0.0) -> np.ndarray:
+        """Paint the prediction for one task on the picture, without panels and titles.
+
+        Args:
+            image: (h, w, 3) uint8, RGB.
+            sample: With the prediction.
+            task: ``panoptic``, ``instance`` or ``semantic``.
+            min_score: Instances with a lower score are left out.
+
+        Returns:
+            The picture, RGB uint8, of the same size.
+
+        Raises:
+            UserError: There is no prediction for the task.
+        """
+        data = field_of(sample, 'pred', task)
+        if data is None:
+            raise UserError(f'UniversalVisualizer: there is no prediction for the task {task!r}')
+        return self._panel(image, task, data, min_score)
+
     def draw_prior(self, image: np.ndarray, prior: PixelData) -> np.ndarray:
         """Draw SeMask's semantic prior: a panel for each stage of the encoder, one for their sum.
 

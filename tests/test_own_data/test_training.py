@@ -1,0 +1,79 @@
+"""`unimask train --data`: from a folder to a checkpoint that predicts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import own_folders as folders
+import pytest
+
+from unimask.errors import UserError
+from unimask.own_data.training import train, write_config
+
+
+def unimask(*words: object, status: int = 0) -> str:
+    """What a command prints."""
+    done = subprocess.run([sys.executable, '-m', 'unimask', *map(str, words)],
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('make', 'task'), [
+    (folders.label_maps, 'semantic'), (folders.yolo, 'instance'), (folders.panoptic, 'panoptic')])
+def test_from_a_folder_to_predictions(make, task: str, tmp_path: Path) -> None:
+    own, run = make(tmp_path / 'own'), tmp_path / 'run'
+    said = unimask('train', '--data', own, '--out', run, '--iters', 2, '--weights', 'none',
+                   '--seed', 1)
+    assert f'for the task {task}' in said
+    best = next(run.glob('best_*.pth'))
+    assert f'unimask predict PICTURES --checkpoint {best}' in said
+    assert 'num_queries=50' in (run / 'config.py').read_text()
+    assert not {path for path in own.rglob('*') if path.stat().st_mtime > best.stat().st_mtime}
+
+    unimask('predict', own / 'images', '--recursive', '--checkpoint', best, '--out',
+            tmp_path / 'predicted')
+    assert len(list((tmp_path / 'predicted').rglob('scene *.*'))) >= 6
+
+    refused = unimask('train', '--data', own, '--out', run, status=2)
+    assert 'holds a run already' in refused
+    assert 'Traceback' not in refused
+    unimask('train', '--data', own, '--out', run, '--resume')
+
+
+class TestRefused:
+
+    def refused(self, own: Path, out: Path, match: str, **options: object) -> None:
+        with pytest.raises(UserError, match=match):
+            write_config(own, out, **options)
+        assert not (out / 'config.py').exists()
+
+    def test_settings(self, tmp_path: Path) -> None:
+        own = folders.label_maps(tmp_path / 'own')
+        self.refused(own, tmp_path / 'run', 'val_share is 1', val_share=1.0)
+        self.refused(own, tmp_path / 'run', 'iterations is 0', iterations=0)
+        self.refused(own, tmp_path / 'run', 'there is no file', weights=tmp_path / 'gone.pth')
+        self.refused(own, tmp_path / 'run', 'unknown.*mask2former-r50', model='mask2former-50')
+
+    def test_folders(self, tmp_path: Path) -> None:
+        own = folders.label_maps(tmp_path / 'own')
+        self.refused(own, own / 'run', 'lies in the folder of the data')
+        (tmp_path / 'file').touch()
+        self.refused(own, tmp_path / 'file', 'is a file')
+
+    def test_nothing_to_go_on_with(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match='no run to go on with'):
+            train(folders.label_maps(tmp_path / 'own'), tmp_path / 'run', resume=True)
+
+
+def test_weights_of_a_trained_model(tmp_path: Path) -> None:
+    from mmengine.config import Config
+    own = folders.label_maps(tmp_path / 'own')
+    (tmp_path / 'model.pth').touch()
+    write_config(own, tmp_path / 'run', weights=tmp_path / 'model.pth', model='mask2former-r50')
+    cfg = Config.fromfile(tmp_path / 'run' / 'config.py')
+    assert cfg.load_from == str(tmp_path / 'model.pth')
+    assert cfg.model.init_cfg is None
+    assert cfg.model.backbone.type == 'mmdet.ResNet'
+    assert cfg.train_dataloader.dataset.metainfo.classes == ('background', 'disk', 'square')
