@@ -26,6 +26,7 @@ COMMANDS = {
 }
 _OWN_DATA = 'misc/train_folder.py'
 _EXIT_USER_ERROR = 2
+_EXIT_CTRL_C = 130
 
 
 def main() -> None:
@@ -61,7 +62,11 @@ def _run(tool: str, name: str, options: list[str]) -> None:
     path = _tools() / tool
     sys.argv = [f'unimask {name}', *options]
     sys.path.insert(0, str(path.parent))  # as Python does for a script
-    runpy.run_path(str(path), run_name='__main__')
+    try:
+        runpy.run_path(str(path), run_name='__main__')
+    except KeyboardInterrupt:  # while the tool was still being imported; later it says more
+        print('stopped by Ctrl-C', file=sys.stderr)
+        sys.exit(_EXIT_CTRL_C)
 
 
 def _tools() -> Path:

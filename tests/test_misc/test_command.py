@@ -58,6 +58,20 @@ def test_an_unknown_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert 'Did you mean' in capsys.readouterr().err
 
 
+def test_ctrl_c_while_a_tool_is_imported(monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture) -> None:
+    def interrupted(path: str, run_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runpy, 'run_path', interrupted)
+    monkeypatch.setattr(sys, 'argv', ['unimask', 'demo'])
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == 'stopped by Ctrl-C\n'
+
+
 def test_what_the_package_gives() -> None:
     assert unimask.train.__module__ == 'unimask.own_data.training'
     with pytest.raises(AttributeError, match="no attribute 'tarin'"):
