@@ -13,6 +13,7 @@ import pytest
 import torch
 from semask_tools import load_fill
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from unimask.convert import PretrainedBackbone
 from unimask.errors import UserError
@@ -183,6 +184,33 @@ def test_chunks_of_queries_give_the_same_numbers() -> None:
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             torch.testing.assert_close(one, two)
+
+
+class Largest(TorchDispatchMode):
+    """The largest tensor, in numbers, that any operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+
+    def __torch_dispatch__(self, func: object, types: object, args: tuple = (),
+                           kwargs: dict | None = None) -> object:
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(each, Tensor):
+                self.size = max(self.size, each.numel())
+        return result
+
+
+def test_memory_of_a_whole_map_is_bounded() -> None:
+    """A map of 512 tokens, in chunks and at once, forwards and backwards."""
+    tensors = [torch.randn(1, 512, width, requires_grad=True) for width in (11, 11, 24)]
+    sizes = []
+    for limit in (2**16, 2**62):
+        with Largest() as largest:
+            unscaled_attention(*tensors, limit=limit).sum().backward()
+        sizes.append(largest.size)
+    assert sizes == [2**16, 512**2]
 
 
 def test_half_precision_is_computed_in_float32() -> None:

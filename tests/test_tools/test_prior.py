@@ -100,7 +100,8 @@ def test_a_panel_for_each_stage_and_one_for_the_sum(
     picture = visualizer.draw_prior(np.full((*size, 3), 128, np.uint8), prior(*size))
     height, width = panel
     strip, gap = 21, 4
-    assert picture.shape == (2 * (height + strip), 3 * width + 2 * gap, 3)
+    assert picture.shape == (2 * (height + strip) + 25, 3 * width + 2 * gap, 3)
+    assert (picture[-10, 10] == (40, 40, 200)).all()  # what there is most of is named first
     panels = [picture[top + strip:top + strip + height, left:left + width]
               for top in (0, height + strip) for left in (0, width + gap, 2 * (width + gap))]
     assert (panels[0] == 128).all()
@@ -123,4 +124,4 @@ def test_a_record_names_it(tmp_path: Path) -> None:
     with OutputFolder(tmp_path, TAXONOMY, min_score=0.3) as out:
         out.write(Picture('a.jpg', 'a.jpg', 'a'), noise(30, 40), sample)
     assert '"prior": "prior/a.png"' in (tmp_path / 'predictions.json').read_text()
-    assert Image.open(tmp_path / 'prior/a.png').size == (3 * 400 + 8, 2 * 321)
+    assert Image.open(tmp_path / 'prior/a.png').size == (3 * 400 + 8, 2 * 321 + 25)

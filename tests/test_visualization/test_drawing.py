@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from unimask.structures.taxonomy import Taxonomy
-from unimask.visualization import draw_instances, draw_panoptic, draw_semantic, side_by_side
+from unimask.visualization import (
+    draw_instances,
+    draw_panoptic,
+    draw_semantic,
+    in_rows,
+    legend,
+    side_by_side,
+)
 from unimask.visualization.drawing import HATCH_COLOUR, SHADES, VOID_COLOUR
 
 TAXONOMY = Taxonomy(('cat', 'dog', 'sky'), (True, True, False),
@@ -110,6 +117,25 @@ def test_captions_fit_any_picture(shape):
     assert draw_semantic(image, np.zeros(shape, int), TAXONOMY).shape == image.shape
     panoptic = draw_panoptic(image, np.ones(shape, int), [0], TAXONOMY, scores=[0.5])
     assert panoptic.shape == image.shape
+
+
+def test_in_rows():
+    panels = {str(number): np.full((60, 80, 3), number, np.uint8) for number in range(5)}
+    joined = in_rows(panels, columns=3)
+    row = side_by_side({title: panels[title] for title in '012'})
+    assert joined.shape == (2 * row.shape[0], *row.shape[1:])
+    assert np.array_equal(joined[:row.shape[0]], row)
+    assert joined[-1, 0, 0] == 3 and joined[-1, 100, 0] == 4
+    assert (joined[row.shape[0]:, -80:] == 255).all()
+
+
+def test_legend_breaks_rows():
+    wide, narrow = (legend([2, 0, 1], TAXONOMY, width) for width in (400, 100))
+    assert wide.shape == (25, 400, 3) and narrow.shape == (75, 100, 3)
+    for picture, places in ((wide, [(12, 10)]), (narrow, [(12, 10), (37, 10), (62, 10)])):
+        found = [tuple(picture[place].tolist()) for place in places]
+        assert found == [TAXONOMY.palette[label] for label in (2, 0, 1)][:len(places)]
+    assert legend([0], TAXONOMY, 20).shape == (25, 20, 3)
 
 
 def test_side_by_side():

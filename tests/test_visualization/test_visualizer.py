@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData, PixelData
 
 from unimask.registry import VISUALIZERS
 from unimask.visualization import UniversalVisualizer
-from unimask.visualization.drawing import GAP
+from unimask.visualization.panels import GAP
 
 H, W = 50, 60
 METAINFO = dict(classes=('cat', 'dog', 'sky'), thing_classes=('cat', 'dog'),

@@ -17,7 +17,7 @@ from scipy.ndimage import find_objects
 
 from unimask.structures.taxonomy import Taxonomy
 
-__all__ = ['ALPHA', 'draw_instances', 'draw_panoptic', 'draw_semantic', 'in_rows', 'side_by_side']
+__all__ = ['ALPHA', 'FONT', 'draw_instances', 'draw_panoptic', 'draw_semantic']
 
 ALPHA = 0.6  # opacity of the paint
 VOID_COLOUR = (0, 0, 0)
@@ -25,8 +25,6 @@ HATCH_COLOUR = (96, 96, 96)
 HATCH_PERIOD = 8  # pixels between two lines of the hatching of void
 SHADES = (1.0, 0.75, 1.25, 0.6, 1.4)  # brightness of the 1st, 2nd, ... instance of a class
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-FONT_HEIGHT = 21  # pixels of a capital at font scale 1
-GAP = 4  # pixels between two panels
 BAND = 2**20  # pixels that are mixed at a time
 
 
@@ -136,44 +134,6 @@ def draw_semantic(image: np.ndarray, label_map: np.ndarray, taxonomy: Taxonomy, 
         _write_plates(picture, [(names[index], _middle(region), colours[index])
                                 for index, region in _regions_of_map(segment_map, len(labels))])
     return picture
-
-
-def side_by_side(panels: dict[str, np.ndarray]) -> np.ndarray:
-    """Join pictures of one size from left to right, each below its title.
-
-    Args:
-        panels: Picture (h, w, 3) by title.
-
-    Returns:
-        The joined picture.
-    """
-    titled = []
-    for title, panel in panels.items():
-        scale = 0.5
-        strip = np.full((FONT_HEIGHT, panel.shape[1], 3), 255, np.uint8)
-        cv2.putText(strip, title, (4, FONT_HEIGHT - 6), FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
-        titled.append(np.concatenate([strip, panel]))
-    gap = np.full((titled[0].shape[0], GAP, 3), 255, np.uint8)
-    parts = [part for panel in titled for part in (gap, panel)][1:]
-    return np.concatenate(parts, axis=1)
-
-
-def in_rows(panels: dict[str, np.ndarray], columns: int) -> np.ndarray:
-    """Join pictures of one size row by row, each below its title.
-
-    Args:
-        panels: Picture (h, w, 3) by title.
-        columns: Pictures a row; the last row may have fewer.
-
-    Returns:
-        The joined picture.
-    """
-    titles = list(panels)
-    rows = [side_by_side({title: panels[title] for title in titles[start:start + columns]})
-            for start in range(0, len(titles), columns)]
-    white = [np.full((rows[0].shape[0], rows[0].shape[1] - row.shape[1], 3), 255, np.uint8)
-             for row in rows]
-    return np.concatenate([np.concatenate(pair, axis=1) for pair in zip(rows, white, strict=True)])
 
 
 def _segment_colours(labels: Sequence[int], taxonomy: Taxonomy) -> list[tuple[int, int, int]]:

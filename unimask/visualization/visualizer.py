@@ -21,9 +21,8 @@ from unimask.visualization.drawing import (
     draw_instances,
     draw_panoptic,
     draw_semantic,
-    in_rows,
-    side_by_side,
 )
+from unimask.visualization.panels import in_rows, legend, side_by_side
 from unimask.visualization.reading import (
     FIELDS,
     field_of,
@@ -37,6 +36,7 @@ __all__ = ['UniversalVisualizer']
 
 TITLES = dict(gt='truth', pred='prediction')
 PRIOR_ALPHA = 0.75  # a prior is looked at for its edges: more paint, less picture
+MOST_NAMES = 30  # of classes below a prior: those with the most pixels
 PRIOR_EDGE = 640  # pixels of a panel's longer edge, at most
 
 
@@ -150,6 +150,8 @@ class UniversalVisualizer(Visualizer):
     def draw_prior(self, image: np.ndarray, prior: PixelData) -> np.ndarray:
         """Draw SeMask's semantic prior: a panel for each stage of the encoder, one for their sum.
 
+        Below them stand the names of the classes that occur.
+
         Args:
             image: (h, w, 3) uint8, RGB.
             prior: ``sem_seg`` (1, h, w) and ``stages`` (S, h, w), as in a sample's ``pred_prior``.
@@ -158,13 +160,18 @@ class UniversalVisualizer(Visualizer):
             The picture, RGB uint8; of larger images each panel is made smaller.
         """
         image = _shrink(self._enlarge(image))
+        taxonomy, size = self._taxonomy(), image.shape[:2]
         maps = {f'stage {number}': stage for number, stage in enumerate(prior.stages, 1)}
         maps['all stages'] = prior.sem_seg[0]
+        maps = {title: resize_map(as_array(labels), *size) for title, labels in maps.items()}
         panels = dict(image=image) | {
-            title: draw_semantic(image, resize_map(as_array(labels), *image.shape[:2]),
-                                 self._taxonomy(), alpha=PRIOR_ALPHA, captions=False)
+            title: draw_semantic(image, labels, taxonomy, alpha=PRIOR_ALPHA,
+                                 captions=title == 'all stages')
             for title, labels in maps.items()}
-        return in_rows(panels, columns=3)
+        picture = in_rows(panels, columns=3)
+        counts = np.bincount(np.stack([*maps.values()]).ravel(), minlength=taxonomy.num_classes)
+        shown = [label for label in counts.argsort(kind='stable')[::-1] if counts[label]]
+        return np.concatenate([picture, legend(shown[:MOST_NAMES], taxonomy, picture.shape[1])])
 
     def _tasks(self, sample: DetDataSample, sources: list[str]) -> dict[str, str]:
         """The task to draw by source, of those sources that have anything to draw."""

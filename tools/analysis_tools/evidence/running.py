@@ -143,15 +143,15 @@ def _record(run: Run, folder: Path, iterations: int, seconds: float) -> dict:
             name: value for name, value in values.items()
             if name.startswith(study.prefix) or name.partition('/')[2] in _TOTALS})
     if study.measure:
-        parts[str(FRACTIONS[-1])] |= _rounded(study.measure(folder))
+        parts[str(FRACTIONS[-1])] |= _rounded(study.measure(folder), digits=6)
     return dict(
         task=run.task, variant=run.variant, seed=run.seed, iterations=iterations,
         override=described(run.change), seconds=round(seconds),
         machine=f'{platform.machine()}, torch {torch.__version__}', percent=parts)
 
 
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(float(value), 4) for name, value in values.items()}
+def _rounded(values: Mapping[str, float], digits: int = 4) -> dict[str, float]:
+    return {name: round(float(value), digits) for name, value in values.items()}
 
 
 def _write(record: dict, file: Path) -> None:

@@ -85,5 +85,5 @@ STUDY = Study(
         'log_processor.window_size': 10},
     prefix='semask/',
     instruments={'gate': Instrument('opening of the residual, |gamma|', 'gate', place='stage',
-                                    limits=(0, None), digits=3)},
+                                    limits=(0, None), digits=4)},
     first=('plain', 'semask'), measure=gates)
