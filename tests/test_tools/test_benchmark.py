@@ -161,6 +161,23 @@ def test_semask_beside_a_plain_encoder() -> None:
     assert set(parts[ours]) == {'backbone', 'semantic layers', 'backward', 'rest'}
 
 
+def test_a_part_that_one_side_lacks_has_no_ratio() -> None:
+    pair = dict(ours=2.0, peer=1.0)
+    report = dict(
+        settings=dict(mode='encoder', method='semask', peer='plain', device='cpu', size=64,
+                      batch=1, objects=4, amp='off', repeat=1),
+        machine=dict(processor='x', cores=2, threads=2, torch='2', python='3'), peer_amp_reason='',
+        outputs_agree=True, outputs=dict.fromkeys(
+            ('class_difference', 'mask_difference', 'mean_difference', 'outlier_queries'), 0.0),
+        seconds=pair, time_ratio=2.0, memory_bytes=pair, memory_ratio=2.0,
+        working_memory_bytes=pair, working_memory_ratio=2.0, parts=dict(
+            ours={'backbone': 1.5, 'semantic layers': 0.5}, peer={'backbone': 1.0}))
+    lines = load('report').table(report).splitlines()
+    assert [line.split()[-3:] for line in lines if 'semantic layers' in line] == [
+        ['500.0', '0.0', '-']]
+    assert any('semask Swin-T COCO panoptic' in line for line in lines)
+
+
 @pytest.mark.parametrize(('words', 'said'), [
     (['train', '--method', 'semask'], '--method semask and --peer plain go together'),
     (['train', '--peer', 'plain'], '--method semask and --peer plain go together'),

@@ -19,7 +19,7 @@ def table(report: dict) -> str:
     parts = report['parts']
     for name in dict.fromkeys([*parts['ours'], *parts['peer']]):
         pair = {role: parts[role].get(name, 0.0) for role in ('ours', 'peer')}
-        rows.append(_times('  ' + name, pair, pair['ours'] / max(pair['peer'], 1e-9)))
+        rows.append(_times('  ' + name, pair, pair['ours'] / pair['peer'] if pair['peer'] else None))
     notes = [_machine(report['machine']), _what(settings), _agreement(report)]
     if report['peer_amp_reason']:
         notes.append(f'{peer} ran in float32: {report["peer_amp_reason"]}')
@@ -33,8 +33,10 @@ def _names(settings: dict) -> tuple[str, str]:
     return (ours, peer) if peer in OWN else ('unimask', peer)
 
 
-def _times(name: str, pair: dict[str, float], ratio: float) -> tuple[str, ...]:
-    return (name, f'{1e3 * pair["ours"]:.1f}', f'{1e3 * pair["peer"]:.1f}', f'{ratio:.2f}')
+def _times(name: str, pair: dict[str, float], ratio: float | None) -> tuple[str, ...]:
+    """A row; the ratio to a part that the peer does not have is left out."""
+    return (name, f'{1e3 * pair["ours"]:.1f}', f'{1e3 * pair["peer"]:.1f}',
+            '-' if ratio is None else f'{ratio:.2f}')
 
 
 def _memory(name: str, pair: dict[str, int], ratio: float) -> tuple[str, ...]:
