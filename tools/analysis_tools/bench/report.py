@@ -19,7 +19,8 @@ def table(report: dict) -> str:
     parts = report['parts']
     for name in dict.fromkeys([*parts['ours'], *parts['peer']]):
         pair = {role: parts[role].get(name, 0.0) for role in ('ours', 'peer')}
-        rows.append(_times('  ' + name, pair, pair['ours'] / pair['peer'] if pair['peer'] else None))
+        ratio = pair['ours'] / pair['peer'] if pair['peer'] else None
+        rows.append(_times('  ' + name, pair, ratio))
     notes = [_machine(report['machine']), _what(settings), _agreement(report)]
     if report['peer_amp_reason']:
         notes.append(f'{peer} ran in float32: {report["peer_amp_reason"]}')
