@@ -29,17 +29,17 @@ def training(load: str | Step, augmentation: list[Step], *, drop_empty: bool = F
             pack | dict(drop_empty=True) if drop_empty else pack]
 
 
-def testing(load: str | Step, *, short_edge: int, max_long: int) -> list[Step]:
+def testing(load: str | Step, *, short_edge: int | None = None, max_long: int | None = None
+            ) -> list[Step]:
     """Steps of testing: the annotation is read last, at the size of the file.
 
     Args:
         load: Step that reads the annotation.
-        short_edge: Length of the shorter edge in pixels.
+        short_edge: Length of the shorter edge in pixels; None leaves the picture as it is.
         max_long: Limit of the longer edge in pixels.
     """
-    return [dict(type='LoadImage'),
-            dict(type='ResizeShortestEdge', short_edge=short_edge, max_long=max_long),
-            _step(load),
+    resize = [dict(type='ResizeShortestEdge', short_edge=short_edge, max_long=max_long)]
+    return [dict(type='LoadImage'), *(resize if short_edge else []), _step(load),
             dict(type='PackSegInputs')]
 
 

@@ -227,6 +227,11 @@ def test_which_metrics_are_kept() -> None:
     cfg = Config(dict(model=dict(type='X'), test_evaluator=metrics))
     use_tta(cfg)
     assert len(cfg.test_evaluator) == 4 and cfg.model.type == 'SegmentorTTA'
+    assert 'test_dataloader' not in cfg
+    cfg = Config(dict(model=dict(type='X'), tta_pipeline=[dict(type='LoadImage')],
+                      test_dataloader=dict(dataset=dict(pipeline=[]))))
+    use_tta(cfg)
+    assert cfg.test_dataloader.dataset.pipeline == [dict(type='LoadImage')]
     for only in (dict(type='PQMetric'), [metrics[0], metrics[3]]):
         with pytest.raises(UserError, match='PQMetric.*SegmentorTTA'):
             use_tta(Config(dict(model=dict(), tta_model=dict(type='SemanticTTA'),

@@ -16,7 +16,7 @@ __all__ = ['KNOWN_KEYS', 'apply_options']
 
 # What the runner reads of a config.
 _RUNNER_KEYS = tuple(inspect.signature(Runner.__init__).parameters)
-_OTHER_KEYS = ('find_unused_parameters', 'model_wrapper_cfg', 'tta_model',
+_OTHER_KEYS = ('find_unused_parameters', 'model_wrapper_cfg', 'tta_model', 'tta_pipeline',
                'trust_checkpoint', 'sync_bn', 'activation_checkpointing', 'compile')
 KNOWN_KEYS = {*_RUNNER_KEYS, *_OTHER_KEYS, *SETTINGS}
 # Other names of settings.

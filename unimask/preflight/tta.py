@@ -16,12 +16,16 @@ _SEMANTIC = ('iou', 'semantic', 'dumppredictions')
 def use_tta(cfg: Config) -> None:
     """Wrap the model of a prepared config; its ``tta_model`` says how, if there is one.
 
+    Where the config has a ``tta_pipeline`` the test images come through that one.
+
     Raises:
         UserError: ``tta_model`` is semantic, and the config evaluates no semantic maps.
     """
     model = dict(cfg.get('tta_model') or dict(type='SegmentorTTA'))
     if model['type'] == 'SemanticTTA':
         _keep_semantic_metrics(cfg)
+    if cfg.get('tta_pipeline'):
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(model, module=cfg.model)
 
 

@@ -9,7 +9,8 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# multi-scale and flipped testing
+# multi-scale and flipped testing, of the picture as it is in the file
+tta_pipeline = testing('LoadSemanticMap')
 tta_model = dict(
     short_sides=(256, 384, 512, 640, 768, 896),
     max_long_side=(1024, 1536, 2048, 2560, 3072, 3584))

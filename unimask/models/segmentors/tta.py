@@ -32,10 +32,11 @@ View = tuple[Readout, bool]  # of a view, and whether it is a mirror image
 class SegmentorTTA(BaseTTAModel):
     """Predicts all tasks of a segmentor from resized and mirrored images.
 
-    The views are made from the image after the test pipeline. Semantic: class scores are averaged
-    at the original size before the argmax, as in the published evaluation. Instance and panoptic:
-    the queries of the views are fused (see :class:`QueryFusion`) and then read out by the
-    segmentor's own post-processors. A size and its mirror image run as one batch where memory
+    The views are made from the image after the test pipeline (Mask2Former), or after the config's
+    ``tta_pipeline`` where there is one (SeMask-FPN, which resizes once). Semantic: class scores are
+    averaged at the original size before the argmax, as in the published evaluation. Instance and
+    panoptic: the queries of the views are fused (see :class:`QueryFusion`) and then read out by
+    the segmentor's own post-processors. A size and its mirror image run as one batch where memory
     allows, the sizes one after the other.
 
     Args:
