@@ -36,10 +36,10 @@ def content_of(root: Path) -> dict[str, bytes]:
 
 def test_maps_are_never_written_over(tmp_path):
     path, values = tmp_path / 'new/a.png', np.arange(300, dtype=np.uint16).reshape(10, 30)
-    write_map_once(path, values)
+    assert write_map_once(path, values) is True
     np.testing.assert_array_equal(np.asarray(Image.open(path)), values)
     before = path.stat()
-    write_map_once(path, values)
+    assert write_map_once(path, values) is False
     assert path.stat() == before
     with pytest.raises(UserError, match='a.png exists and has another content'):
         write_map_once(path, values + 1)
@@ -202,8 +202,8 @@ def test_interrupted_and_run_again(name, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert tool.main(arguments) == 0
     assert content_of(broken) == expected
-    if name != 'panoptic_to_semantic':
-        assert 'is there already' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert 'is there already' in out or '2 of them were there already' in out
 
 
 # ------------------------------------------------------------------------------------- converters

@@ -24,19 +24,20 @@ UNLABELLED = 11
 
 
 def convert(source: Path, target: Path, split: str) -> int:
-    """Write images as JPEG and label maps of one split; returns their number."""
+    """Write images as JPEG and label maps of one split; returns how many were not there."""
     names = paired_names((source / split, '.png'), (source / f'{split}annot', '.png'))
     image_folder, label_folder = target / 'images' / split, target / 'annotations' / split
+    written = 0
     for name in track_iter_progress(names):
         path = source / f'{split}annot' / f'{name}.png'
         labels = read_index_map(str(path))
         if labels.max() > UNLABELLED:
             raise UserError(f'{path} has the value {labels.max()}; 0 to 11 are known.')
         labels = np.where(labels == UNLABELLED, 255, labels).astype(np.uint8)
-        write_map_once(label_folder / f'{name}.png', labels)
+        written += write_map_once(label_folder / f'{name}.png', labels)
         image = read_image(str(source / split / f'{name}.png'))
         write_photo_once(image_folder / f'{name}.jpg', image[..., ::-1])
-    return len(names)
+    return written
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('target', type=Path, help='folder to be made')
     args = parser.parse_args(argv)
     for split in SPLITS:
-        print(f'\n{split}: {convert(args.source, args.target, split)} images')
+        print(f'\n{split}: {convert(args.source, args.target, split)} new label maps')
     return 0
 
 

@@ -47,13 +47,13 @@ def train_ids(label_ids: np.ndarray) -> np.ndarray:
     return table[label_ids]
 
 
-def write_label_maps(root: Path, split: str) -> int:
-    """Write ``*_labelTrainIds.png`` beside each ``*_labelIds.png``; returns their number."""
-    sources = _sources(root, split, 'labelIds')
+def write_label_maps(root: Path, split: str) -> None:
+    """Write ``*_labelTrainIds.png`` beside each ``*_labelIds.png``."""
+    sources, written = _sources(root, split, 'labelIds'), 0
     for source in track_iter_progress(sources):
         target = source.with_name(source.name.replace('_labelIds', '_labelTrainIds'))
-        write_map_once(target, train_ids(read_index_map(str(source))))
-    return len(sources)
+        written += write_map_once(target, train_ids(read_index_map(str(source))))
+    print(f'\n{len(sources)} label maps, {len(sources) - written} of them were there already')
 
 
 def instances_of(ids: np.ndarray, image_id: int) -> list[dict]:
@@ -148,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     for split in SPLITS:
         print(f'{split}:')
-        print(f'\n{write_label_maps(args.root, split)} label maps')
+        write_label_maps(args.root, split)
         write_instances(args.root, split)
         write_panoptic(args.root, split)
     return 0

@@ -43,8 +43,8 @@ def label_map(ids: np.ndarray, segments: Sequence[Mapping], labels: Mapping) -> 
                   other=VOID, dtype=torch.uint8).numpy()
 
 
-def convert(file: CocoFile, segments: Path, target: Path) -> int:
-    """Write the label maps of all images; returns their number."""
+def convert(file: CocoFile, segments: Path, target: Path) -> tuple[int, int]:
+    """Write the label maps of all images; returns their number, and how many were there."""
     labels = {category['id']: label for label, category in enumerate(file.categories)}
     if len(labels) > VOID:
         raise UserError(f'{file.path} has {len(labels)} categories; label maps of 8 bit tell at '
@@ -52,11 +52,12 @@ def convert(file: CocoFile, segments: Path, target: Path) -> int:
     annotations = [entry for _, entry in file.checked(dict(file_name=str, segments_info=list))]
     _check(file, annotations, segments, labels)
     _write_classes(target / 'classes.txt', [category['name'] for category in file.categories])
+    written = 0
     for entry in track_iter_progress(annotations):
         ids = read_segment_ids(str(segments / entry['file_name']))
-        write_map_once((target / entry['file_name']).with_suffix('.png'),
-                       label_map(ids, entry['segments_info'], labels))
-    return len(annotations)
+        written += write_map_once((target / entry['file_name']).with_suffix('.png'),
+                                  label_map(ids, entry['segments_info'], labels))
+    return len(annotations), len(annotations) - written
 
 
 def _check(file: CocoFile, annotations: Sequence[Mapping], folder: Path, labels: Mapping) -> None:
@@ -96,8 +97,9 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f'{args.target} is the folder of the input, which is only read. Name '
                         'another one.')
     file = read_coco(str(args.json), owner='panoptic_to_semantic')
-    print(f'\n{convert(file, segments, args.target)} label maps of {len(file.categories)} classes '
-          f'are in {args.target}')
+    maps, known = convert(file, segments, args.target)
+    print(f'\n{maps} label maps of {len(file.categories)} classes are in {args.target}; {known} of '
+          'them were there already, as they should be')
     return 0
 
 

@@ -17,12 +17,15 @@ from unimask.errors import UserError
 FORMATS = {'.png': dict(format='PNG'), '.tif': dict(format='TIFF', compression='tiff_deflate')}
 
 
-def write_map_once(path: Path, values: np.ndarray) -> None:
+def write_map_once(path: Path, values: np.ndarray) -> bool:
     """Write a map (h, w) uint8 or uint16, or segment ids as colours (h, w, 3) uint8.
 
     Args:
         path: Ends with ``.png`` or ``.tif``.
         values: Of the pixels.
+
+    Returns:
+        Whether it was written; False if it was there.
 
     Raises:
         UserError: A file of this name has other content, or the disk does not keep what it gets.
@@ -30,12 +33,13 @@ def write_map_once(path: Path, values: np.ndarray) -> None:
     if path.exists():
         if not _reads_as(path, values):
             raise _other(path)
-        return
+        return False
     content = io.BytesIO()
     Image.fromarray(values).save(content, **FORMATS[path.suffix])
     atomic_write_bytes(content.getvalue(), path)
     if not _reads_as(path, values):
         raise _unsound(path)
+    return True
 
 
 def write_photo_once(path: Path, photo: np.ndarray) -> None:
