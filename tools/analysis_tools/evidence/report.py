@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from unimask.errors import UserError
 __all__ = ['draw', 'into_page', 'summary', 'table']
 
 LAST = str(FRACTIONS[-1])
+TITLE = 40  # letters of a line of a title
 _MARKED = re.compile(r'(<!-- evidence begins -->\n).*?(<!-- evidence ends -->)', re.DOTALL)
 
 
@@ -142,7 +144,8 @@ def draw(study: Study, found: dict, file: Path) -> None:
     grid = figure.subplots(rows, len(found), squeeze=False)
     for column, (task, variants) in enumerate(found.items()):
         _draw_scores(study, grid[0, column], variants)
-        grid[0, column].set(title=study.tasks[task].label, xlabel='percent of the budget')
+        grid[0, column].set(title=textwrap.fill(study.tasks[task].label, TITLE),
+                            xlabel='percent of the budget')
         for axes, name in zip(grid[1:, column], study.instruments, strict=True):
             _draw_instrument(study, axes, name, variants)
     for axes in grid.flat:
