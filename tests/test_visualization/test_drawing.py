@@ -200,3 +200,25 @@ def test_captions_stand_in_the_middle_of_their_mask():
     written = draw_instances(GREY, mask[None], [0], TAXONOMY)
     rows, columns = np.nonzero((plain != written).any(-1))
     assert abs(rows.mean() - 40) < 4 and abs(columns.mean() - 55) < 6
+
+
+def test_names_give_way_to_each_other():
+    """Four names of one place stand below and above each other, whole and inside the picture."""
+    image = np.full((200, 300, 3), 100, np.uint8)
+    centre = np.zeros((200, 300), bool)
+    centre[90:110, 120:180] = True
+    plain = draw_instances(image, [centre] * 4, [0] * 4, TAXONOMY, alpha=0.0, captions=False)
+    picture = draw_instances(image, [centre] * 4, [0] * 4, TAXONOMY, alpha=0.0)
+    one = draw_instances(image, [centre], [0], TAXONOMY, alpha=0.0)
+    plate = (one != plain).any(-1)
+    changed = (picture != plain).any(-1)
+    assert changed.sum() == pytest.approx(4 * plate.sum(), rel=0.1)
+    columns = np.flatnonzero(changed.any(0))
+    assert len(columns) == pytest.approx(len(np.flatnonzero(plate.any(0))), abs=2)
+
+
+def test_names_that_find_no_room_are_written_all_the_same():
+    image = np.full((12, 30, 3), 100, np.uint8)
+    whole = np.ones((12, 30), bool)
+    picture = draw_instances(image, [whole] * 9, [1] * 9, TAXONOMY)
+    assert picture.shape == image.shape

@@ -26,6 +26,7 @@ HATCH_PERIOD = 8  # pixels between two lines of the hatching of void
 SHADES = (1.0, 0.75, 1.25, 0.6, 1.4)  # brightness of the 1st, 2nd, ... instance of a class
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BAND = 2**20  # pixels that are mixed at a time
+SHIFTS = (0, 1, -1, 2, -2, 3, -3)  # heights by which a plate moves out of the way of others
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,31 @@ class _Region:
     rows: slice
     columns: slice
     mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Plate:
+    """Where a name stands, in pixels; the borders belong to it.
+
+    Attributes:
+        left: First column.
+        top: First row.
+        right: Last column.
+        bottom: Last row.
+        below: Rows under the base of the text.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    below: int
+
+    def shared(self, other: _Plate) -> int:
+        """Pixels that both cover."""
+        columns = min(self.right, other.right) - max(self.left, other.left) + 1
+        rows = min(self.bottom, other.bottom) - max(self.top, other.top) + 1
+        return max(columns, 0) * max(rows, 0)
 
 
 def draw_panoptic(image: np.ndarray, segment_map: np.ndarray, labels: Sequence[int],
@@ -219,10 +245,15 @@ def _names(labels: Sequence[int], taxonomy: Taxonomy,
 
 def _write_plates(picture: np.ndarray, plates: Sequence[
         tuple[str, tuple[int, int], tuple[int, int, int]]]) -> None:
-    """Write names on plates: text, centre (x, y) and colour of each."""
+    """Write names on plates: text, centre (x, y) and colour of each; a plate gives way to those
+    that are there."""
     scale = float(np.clip(max(picture.shape[:2]) / 1200, 0.35, 1.2))
+    taken: list[_Plate] = []
     for name, centre, colour in plates:
-        _write_plate(picture, name, centre, colour, scale)
+        places = [_plate(picture.shape[:2], name, centre, scale, shift) for shift in SHIFTS]
+        plate = min(places, key=lambda place: sum(map(place.shared, taken)))
+        taken.append(plate)
+        _write_plate(picture, plate, name, colour, scale)
 
 
 def _middle(region: _Region) -> tuple[int, int]:
@@ -233,15 +264,23 @@ def _middle(region: _Region) -> tuple[int, int]:
     return int(x + region.columns.start), int(y + region.rows.start)
 
 
-def _write_plate(picture: np.ndarray, text: str, centre: tuple[int, int],
-                 colour: tuple[int, int, int], scale: float) -> None:
-    height, width = picture.shape[:2]
+def _plate(size: tuple[int, int], text: str, centre: tuple[int, int], scale: float,
+           shift: int) -> _Plate:
+    """The plate around ``centre``, so many of its heights further down, inside the picture."""
+    height, width = size
     (text_width, text_height), below = cv2.getTextSize(text, FONT, scale, 1)
+    middle = centre[1] + shift * (text_height + below + 1)
     left = int(np.clip(centre[0] - text_width // 2, 1, max(1, width - text_width - 1)))
-    base = int(np.clip(centre[1] + text_height // 2, text_height + 1, max(1, height - below)))
-    corner = (left + text_width, base + below - 1)
-    cv2.rectangle(picture, (left - 1, base - text_height - 1), corner, colour, cv2.FILLED)
-    cv2.putText(picture, text, (left, base), FONT, scale, _contrast(colour), 1, cv2.LINE_AA)
+    base = int(np.clip(middle + text_height // 2, text_height + 1, max(1, height - below)))
+    return _Plate(left - 1, base - text_height - 1, left + text_width, base + below - 1, below)
+
+
+def _write_plate(picture: np.ndarray, plate: _Plate, text: str, colour: tuple[int, int, int],
+                 scale: float) -> None:
+    cv2.rectangle(picture, (plate.left, plate.top), (plate.right, plate.bottom), colour,
+                  cv2.FILLED)
+    cv2.putText(picture, text, (plate.left + 1, plate.bottom - plate.below + 1), FONT, scale,
+                _contrast(colour), 1, cv2.LINE_AA)
 
 
 def _contrast(colour: tuple[int, int, int]) -> tuple[int, int, int]:
