@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from test_configs.test_zoo import build, load
 
 from unimask.engine.optim import GroupedOptimWrapperConstructor
@@ -133,18 +134,56 @@ def test_testing_of_the_mask_classifiers(name: str) -> None:
     assert (cfg.tta_model.short_sides, cfg.tta_model.max_long_side) == (VIEWS[short], longest)
 
 
-def test_what_semask_fpn_does_not_decay() -> None:
-    file = Path('semask/semask-swin-t_fpn_8xb2_ade20k.py')
-    model, optim = build(file), load(file).optim_wrapper
+def groups(file: Path) -> list[dict]:
+    """Groups of parameters as the optimiser of a config gets them."""
+    optim = load(file).optim_wrapper
     constructor = GroupedOptimWrapperConstructor(
         {k: v for k, v in optim.items() if k not in ('constructor', 'paramwise_cfg')},
         optim.paramwise_cfg)
-    groups = constructor.groups(model)
-    kept = {id(each) for group in groups if not group['weight_decay'] for each in group['params']}
-    assert {group['lr'] for group in groups} == {1e-4}
-    for name, parameter in model.named_parameters():
-        undecayed = 'norm' in name or name.endswith('relative_position_bias_table')
-        assert (id(parameter) in kept) == undecayed, name
+    return constructor.groups(build(file))
+
+
+def undecayed(file: Path) -> set[str]:
+    kept = {id(each) for group in groups(file) if not group['weight_decay']
+            for each in group['params']}
+    return {name for name, parameter in build(file).named_parameters() if id(parameter) in kept}
+
+
+@pytest.mark.parametrize('name', DENSE)
+def test_what_semask_fpn_does_not_decay(name: str) -> None:
+    file = Path(f'semask/{name}.py')
+    assert {group['lr'] for group in groups(file)} == {1e-3 if 'cityscapes' in name else 1e-4}
+    names = [name for name, _ in build(file).named_parameters()]
+    assert undecayed(file) == {
+        name for name in names
+        if 'norm' in name or name.endswith('relative_position_bias_table')}
+    assert {'neck.scales.0.0.bn.weight', 'backbone.semantic_layers.0.blocks.0.gamma'} <= (
+        set(names) - undecayed(file))
+
+
+@pytest.mark.parametrize('size', ['b0', 'b5'])
+def test_mit_is_decayed_by_the_same_rule(size: str) -> None:
+    """The norms at the end of its stages have numbers for names."""
+    file = Path(f'semask/semask-mit-{size}_fpn_8xb2_ade20k.py')
+    assert undecayed(file) == {
+        f'{path}.{name}' for path, part in build(file).named_modules()
+        if isinstance(part, torch.nn.LayerNorm) for name in ('weight', 'bias')}
+
+
+@pytest.mark.parametrize(('method', 'rate', 'of_backbone'), [
+    ('maskformer', 6e-5, 6e-5), ('mask2former', 1e-4, 1e-5), ('mask2former-fapn', 1e-4, 1e-5)])
+def test_semantic_layers_learn_with_the_backbone(method: str, rate: float, of_backbone: float
+                                                 ) -> None:
+    file = Path(f'semask/semask-swin-l_{method}_8xb2_ade20k.py')
+    rates = {id(each): group['lr'] for group in groups(file) for each in group['params']}
+    for name, parameter in build(file).named_parameters():
+        assert rates[id(parameter)] == pytest.approx(
+            of_backbone if name.startswith('backbone.') else rate)
+    layer = 'backbone.semantic_layers.3'
+    free = undecayed(file)
+    assert {f'{layer}.norm.weight', f'{layer}.norm.bias', 'head.query_embed.weight'} <= free
+    assert not free & {f'{layer}.blocks.0.gamma', f'{layer}.blocks.0.query.bias',
+                       'head.class_embed.bias', 'neck.mask_features.bias'}
 
 
 def test_semask_maskformer_is_maskformer_with_semasks_encoder_and_branch() -> None:
