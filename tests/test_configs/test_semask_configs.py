@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_configs.test_zoo import build, load
+from test_configs.test_zoo import build, load, metafile_entries
 
 from unimask.engine.optim import GroupedOptimWrapperConstructor
 
@@ -236,3 +236,27 @@ def test_semask_mit_with_mask2former(size: str) -> None:
     for key in ('neck', 'head', 'criterion', 'auxiliary'):
         assert cfg.model[key] == other.model[key]
     assert cfg.crop_size == (512, 512) and cfg.optim_wrapper == other.optim_wrapper
+
+
+SWIN = {'tiny': 7, 'small': 7, 'base': 12, 'large': 12}
+IN21K = 'semask_swin_large_IN21k_384_bs16'
+PUBLISHED = {
+    *(f'semfpn_semask_swin_{size}_patch4_window{window}_{crop}x{crop}_80k_{data}'
+      for size, window in SWIN.items()
+      for data, crop in (('ade20k', 640 if size == 'large' else 512), ('cityscapes', 768),
+                         ('coco10k', 640 if size == 'large' else 512))),
+    *(f'{method}_{IN21K}_160k_res640' for method in (
+        'maskformer', 'maskformer2', 'fapn_maskformer2', 'msfapn_maskformer2')),
+    f'maskformer2_{IN21K}_90k'}
+
+
+def test_every_published_config_has_one_here() -> None:
+    entries = [entry for entry in metafile_entries() if 'configs/semask/' in entry['Config']]
+    named = [entry['Published Config'] for entry in entries if 'Published Config' in entry]
+    assert sorted(named) == sorted(f'semask/{stem}' for stem in PUBLISHED)
+    for entry in entries:
+        stem = Path(entry['Config']).stem
+        assert ('Published Config' in entry) == bool(entry['Results']) == (stem in TABLE)
+        model = build(Path('semask') / f'{stem}.py')
+        assert entry['Metadata']['Trainable Parameters'] == sum(
+            p.numel() for p in model.parameters() if p.requires_grad)

@@ -12,6 +12,7 @@ from test_configs.test_zoo import CONFIGS, build, build_model, load
 from torch import Tensor
 
 from unimask.convert import ConversionError, convert
+from unimask.convert.exporting import export
 from unimask.errors import UserError
 from unimask.preflight import load_state
 
@@ -54,6 +55,8 @@ def test_every_published_checkpoint_has_a_config(stem: str, zoo: Path) -> None:
     assert all(name.endswith(('relative_position_index', 'empty_weight'))
                for name in result.ignored)
     assert not result.remarks
+    if result.source == 'detectron2':  # and back
+        assert shapes(export(result.state_dict, 'detectron2').state_dict) == shapes(source)
 
 
 @pytest.mark.parametrize('case', GOLDEN)

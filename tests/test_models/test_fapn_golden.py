@@ -112,7 +112,10 @@ def our_names(case: SeMaskCase) -> dict[str, str]:
 def test_gradients(case: SeMaskCase) -> None:
     """Of a fixed sum of all predictions, in double precision; the published ones are single.
 
-    Theirs are uncertain to some steps of the tolerance in the encoder, where all sums end.
+    The tolerance in the encoder, where all sums end, is that of rounding. Measured on two cores of
+    an AMD EPYC, in steps of the tolerance (1e-4 of the norm): published against double precision
+    99 % below 2.8, at most 5.2 (a gate, one number); this model in single precision against itself
+    in double, 99 % below 13, at most 60 (a gate).
     """
     names, model = our_names(case), case.model.double()
     case.our_names = lambda: names
@@ -128,5 +131,5 @@ def test_gradients(case: SeMaskCase) -> None:
     assert total.item() == pytest.approx(case.info['surrogate'], rel=1e-4)
     assert sum('pixel_decoder.align' in name for name in errors) >= 15
     wrong = {name: steps for name, steps in errors.items()
-             if steps > (10 if name.startswith('backbone.') else 1)}
+             if steps > (6 if name.startswith('backbone.') else 1)}
     assert not wrong
