@@ -261,3 +261,44 @@ def test_targets_reach_the_head_in_training_alone() -> None:
     model(torch.randn(1, 3, 64, 64), [sample_of_size(64, 64)], mode='predict')
     model(torch.randn(1, 3, 64, 64))
     assert seen[0].labels.tolist() == [1] and seen[1:] == [None, None]
+
+
+class TestFrozen:
+
+    def test_parts_keep_their_weights_and_stay_in_evaluation(self) -> None:
+        torch.manual_seed(0)
+        norms = dict(type='mmdet.ResNet', depth=18, base_channels=8, num_stages=4)
+        model = MODELS.build(config(backbone=norms, frozen=('backbone.layer1', 'neck',
+                                                            'head.query_feat.weight')))
+        model.train()
+        assert not model.backbone.layer1.training and not model.neck.training
+        assert model.backbone.layer2.training and model.head.training
+        learning = {name for name, value in model.named_parameters() if value.requires_grad}
+        assert 'backbone.layer2.0.conv1.weight' in learning
+        assert not any(name.startswith(('backbone.layer1.', 'neck.')) for name in learning)
+        assert 'head.query_feat.weight' not in learning
+        before = model.backbone.layer1[0].bn1.running_mean.clone()
+        model.train()
+        sum(value.sum() for value in model(torch.randn(1, 3, 64, 64), [panoptic_sample_of(64)],
+                                           mode='loss').values()).backward()
+        assert torch.equal(model.backbone.layer1[0].bn1.running_mean, before)
+        assert model.backbone.layer1[0].conv1.weight.grad is None
+        assert model.backbone.layer2[0].conv1.weight.grad is not None
+
+    @pytest.mark.parametrize(('frozen', 'message'), [
+        (('bakbone',), "no part 'bakbone'.*backbone"), ('neck', r"is the text 'neck'.*\['neck'\]"),
+        (('backbone', 'neck', 'head'), 'nothing is left to learn')])
+    def test_wrong_names(self, frozen: object, message: str) -> None:
+        with pytest.raises(UserError, match=message):
+            MODELS.build(config(frozen=frozen))
+
+
+def panoptic_sample_of(edge: int) -> DetDataSample:
+    """One object in an upper half."""
+    sample = DetDataSample(metainfo=dict(img_path='a.jpg', img_shape=(edge, edge)))
+    ids = torch.zeros(1, edge, edge, dtype=torch.int32)
+    ids[:, :edge // 2] = 1
+    sample.gt_panoptic_seg = PixelData(sem_seg=ids)
+    sample.gt_panoptic_seg.set_metainfo(dict(segments_info=[
+        dict(id=1, category=0, isthing=True, iscrowd=0)]))
+    return sample

@@ -17,6 +17,7 @@ from unimask.errors import UserError
 from unimask.models.backbones.info import out_channels
 from unimask.models.post_processors import Readout, read
 from unimask.models.segmentors.auxiliary import AuxiliaryBranch
+from unimask.models.segmentors.freezing import freeze
 from unimask.models.segmentors.prior import add_priors, find_prior_head
 from unimask.models.segmentors.targets import make_target_batch
 from unimask.ops.folding import fold_frozen_norms
@@ -59,12 +60,14 @@ class UniversalSegmentor(BaseModel):
         test_cfg: ``dict(tasks=...)``: which of semantic, instance and panoptic to predict; by
             default all that the head serves. ``prior=True`` adds SeMask's semantic prior,
             ``pred_prior``, see :func:`unimask.models.segmentors.prior.add_priors`.
+        frozen: Names of parts that do not learn, such as ``('backbone', 'neck.input_convs')``;
+            they stay in evaluation mode.
         data_preprocessor: Config of the normalisation and padding.
         init_cfg: Applied after everything else was initialised (pretrained weights).
 
     Raises:
-        UserError: A task is unknown or not served by the head, the taxonomy cannot be found, or
-            there is no semantic prior to add.
+        UserError: A task is unknown or not served by the head, the taxonomy cannot be found,
+            there is no semantic prior to add, or no part of a name in ``frozen``.
     """
 
     def __init__(self, *, backbone: dict | nn.Module, neck: dict | nn.Module,
@@ -72,8 +75,8 @@ class UniversalSegmentor(BaseModel):
                  criterion: dict | nn.Module | None = None,
                  auxiliary: Mapping[str, dict] | None = None,
                  post_processors: Mapping[str, dict] | None = None,
-                 test_cfg: Mapping | None = None, data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 test_cfg: Mapping | None = None, frozen: Sequence[str] = (),
+                 data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.taxonomy = find_taxonomy(taxonomy)
         classes = self.taxonomy.num_classes
@@ -97,8 +100,16 @@ class UniversalSegmentor(BaseModel):
                                      **(post_processors or {}).get(task, {})),
                         resize_scores=self.tasks == ('semantic',))
             for task in _served(self.head)}
+        self._frozen = freeze(self, frozen)
         # Convolutions are faster this way on CPU and GPU; the weights' names and shapes stay.
         self.to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> UniversalSegmentor:
+        """Switch to training or evaluation; frozen parts stay in evaluation."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def init_weights(self) -> None:
         """Initialise the parts, then apply ``init_cfg``, which no part may overwrite."""
