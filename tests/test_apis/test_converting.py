@@ -18,6 +18,7 @@ from unimask.apis.converting import convert_checkpoint
 from unimask.apis.stored_config import stored_config
 from unimask.checkpoints import read_checkpoint
 from unimask.convert import PEERS, SOURCES
+from unimask.convert.openmmlab import config_from
 from unimask.errors import UserError
 from unimask.pipelines import testing as steps_for_testing
 from unimask.registry import MODELS
@@ -146,6 +147,48 @@ def test_files_of_peers_come_back(tmp_path: Path, peer: str) -> None:
     said = convert_checkpoint(tmp_path / 'theirs.pth', tmp_path / 'back.pth')
     assert f'source: {peer}' in said
     check_same(weights(tmp_path / 'back.pth'), model.state_dict())
+
+
+@pytest.mark.parametrize(('text', 'said'), [
+    ('import os', 'is no plain "name = value"'),
+    ("model = dict(type='FasterRCNN')", 'not that of a MaskFormer or Mask2Former'),
+    ("model = dict(type='Mask2Former', panoptic_head=3)", 'not that of a MaskFormer'),
+])
+def test_a_config_that_is_not_understood_is_left_out(tmp_path: Path, text: str, said: str) -> None:
+    """The weights are converted by their names all the same."""
+    model = saved(tmp_path / 'run.pth')
+    convert_checkpoint(tmp_path / 'run.pth', tmp_path / 'theirs.pth', to='mmdet')
+    theirs = read_checkpoint(tmp_path / 'theirs.pth')
+    torch.save(dict(theirs, meta=dict(cfg=text)), tmp_path / 'theirs.pth')
+    report = convert_checkpoint(tmp_path / 'theirs.pth', tmp_path / 'back.pth')
+    assert 'note: its config is not used, name one with --config' in report and said in report
+    check_same(weights(tmp_path / 'back.pth'), model.state_dict())
+
+
+def test_what_openmmlab_says_of_pictures_and_tasks() -> None:
+    head = dict(type='MaskFormerHead', feat_channels=32, out_channels=16, num_things_classes=1,
+                num_stuff_classes=1, pixel_decoder=dict(type='PixelDecoder'),
+                transformer_decoder=dict(num_layers=2, layer_cfg=dict(
+                    self_attn_cfg=dict(embed_dims=32), ffn_cfg=dict())))
+    theirs = dict(
+        model=dict(type='MaskFormer', panoptic_head=head,
+                   backbone=dict(type='ResNet', depth=18, init_cfg='x'),
+                   data_preprocessor=dict(mean=[1.0], std=[2.0], pad_size_divisor=32),
+                   test_cfg=dict(panoptic_on=False, semantic_on=True, instance_on=True)),
+        test_dataloader=dict(dataset=dict(pipeline=[
+            dict(type='Resize', scale=(1333, 800), keep_ratio=True)])))
+    found = config_from(theirs, None)
+    assert found['model']['backbone'] == dict(type='mmdet.ResNet', depth=18)
+    assert found['model']['taxonomy'] == dict(classes=('class 0', 'class 1'),
+                                              thing_classes=('class 0',))
+    assert found['model']['test_cfg'] == dict(tasks=('semantic', 'instance'))
+    assert found['model']['data_preprocessor'] == dict(
+        type='ImagePreprocessor', mean=[1.0], std=[2.0], bgr_to_rgb=False, pad_size_divisor=32)
+    assert found['test_dataloader']['dataset']['pipeline'][1] == dict(
+        type='ResizeShortestEdge', short_edge=800, max_long=1333)
+    theirs['test_dataloader']['dataset']['pipeline'][0]['keep_ratio'] = False
+    assert config_from(theirs, None)['test_dataloader']['dataset']['pipeline'][1]['scale'] == (
+        1333, 800)
 
 
 def test_from_one_peer_to_another(tmp_path: Path) -> None:

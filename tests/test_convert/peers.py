@@ -36,10 +36,12 @@ class Peer:
     Attributes:
         model: The model.
         logits: Images -> final class and mask logits.
+        text: Its config as text, of the libraries that keep one in their checkpoints.
     """
 
     model: nn.Module
     logits: Callable[[Tensor], tuple[Tensor, Tensor]]
+    text: str = ''
 
 
 def randomise(model: nn.Module) -> nn.Module:
@@ -68,8 +70,10 @@ def huggingface(arch: str, backbone: str) -> Peer:
     stages = {} if backbone == 'timm' else dict(out_features=STAGES)
     encoder = getattr(transformers, kind)(**settings, **stages)
     if arch == 'mask2former':
+        # Release 4 does not save the projections between unequal widths.
+        width = 96 if int(transformers.__version__.partition('.')[0]) >= 5 else 64
         model = transformers.Mask2FormerForUniversalSegmentation(transformers.Mask2FormerConfig(
-            backbone_config=encoder, feature_size=64, mask_feature_size=32, hidden_dim=96,
+            backbone_config=encoder, feature_size=64, mask_feature_size=32, hidden_dim=width,
             encoder_layers=2, decoder_layers=4, num_attention_heads=4,
             encoder_feedforward_dim=48, dim_feedforward=80, num_queries=QUERIES,
             num_labels=CLASSES))
@@ -102,7 +106,9 @@ def openmmlab(library: str, arch: str, *, encoder: bool = True) -> Peer:
 
     files = dict(mask2former='mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py',
                  maskformer='maskformer/maskformer_r50_ms-16xb1-75e_coco.py')
-    model = Config.fromfile(f'{mmdet.__path__[0]}/.mim/configs/{files[arch]}').model
+    cfg = Config.fromfile(f'{mmdet.__path__[0]}/.mim/configs/{files[arch]}')
+    model = cfg.model
+    model.backbone = dict(RESNET, type='mmdet.ResNet')  # MMSegmentation has one of its own
     head = model.panoptic_head
     head.update(in_channels=WIDTHS, num_queries=QUERIES, num_things_classes=CLASSES,
                 num_stuff_classes=0)
@@ -119,10 +125,15 @@ def openmmlab(library: str, arch: str, *, encoder: bool = True) -> Peer:
     with DefaultScope.overwrite_default_scope('mmdet'):
         backbone = mmdet.registry.MODELS.build(RESNET)
         if library == 'mmseg':
+            model.type = 'EncoderDecoder'
+            model[name] = model.pop('panoptic_head')
+            head = model[name]
             head.update(num_classes=CLASSES, type=f'mmseg.{head.type}')
             head.pop('num_things_classes')
             head.pop('num_stuff_classes')
             head.pixel_decoder.type = f'mmdet.{head.pixel_decoder.type}'
+        plain = cfg.to_dict()
+        text = f'model = {plain["model"]!r}\ntest_dataloader = {plain["test_dataloader"]!r}'
         whole = nn.ModuleDict({'backbone': backbone, name: built.build(head)})
 
     def logits(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,4 +142,4 @@ def openmmlab(library: str, arch: str, *, encoder: bool = True) -> Peer:
                    for _ in images]
         classes, masks = whole[name](whole['backbone'](images), samples)
         return classes[-1], masks[-1]
-    return Peer(randomise(whole), logits)
+    return Peer(randomise(whole), logits, text)

@@ -32,7 +32,7 @@ NAMES = tuple(f'class {index}' for index in range(CLASSES))
 
 def close(got: Tensor, wanted: Tensor) -> None:
     """Within 1e-4, of the logits' own scale where that is larger than one."""
-    assert wanted.std() > 0.1
+    assert wanted.std() > 0.05
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-4 * max(1.0, float(wanted.std())))
 
 
@@ -81,7 +81,7 @@ def our_model(arch: str, encoder: bool) -> nn.Module:
 
 
 @pytest.mark.parametrize(('library', 'arch', 'encoder'), MMLAB)
-def test_openmmlab_in_and_out(library: str, arch: str, encoder: bool) -> None:
+def test_openmmlab_in_and_out(library: str, arch: str, encoder: bool, tmp_path: Path) -> None:
     peer = openmmlab(library, arch, encoder=encoder)
     theirs = peer.model.state_dict()
     assert detect_source(theirs) == library
@@ -89,6 +89,14 @@ def test_openmmlab_in_and_out(library: str, arch: str, encoder: bool) -> None:
     ours.load_state_dict(convert(theirs).state_dict)
     same_logits(peer, ours)
     same_values(export(ours.state_dict(), library).state_dict, theirs)
+
+    meta = dict(cfg=peer.text, dataset_meta=dict(classes=NAMES))
+    torch.save(dict(state_dict=theirs, meta=meta), tmp_path / 'theirs.pth')
+    convert_checkpoint(tmp_path / 'theirs.pth', tmp_path / 'ours.pth')
+    stated = built_from(tmp_path / 'ours.pth')
+    assert stated.taxonomy.classes == NAMES
+    same_values(stated.state_dict(), ours.state_dict())
+    same_logits(peer, stated)
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -102,8 +110,10 @@ def test_huggingface_in_and_out(arch: str, backbone: str, tmp_path: Path) -> Non
 
     convert_checkpoint(tmp_path / 'ours.pth', tmp_path / 'back', to='huggingface')
     back, found = type(peer.model).from_pretrained(tmp_path / 'back', output_loading_info=True)
-    assert not any(found.values()), found
     norm = '.layernorm.'  # of the classifier, without use
+    releases = (norm, 'relative_position_index')  # what release 4 or 5 has more of
+    assert not any(found[kind] for kind in found if kind != 'unexpected_keys'), found
+    assert all(any(part in name for part in releases) for name in found['unexpected_keys'])
     same_values(*({name: value for name, value in model.state_dict().items()
                    if 'encoder' not in name or norm not in name}
                   for model in (back, peer.model)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from unimask.apis.converted_files import check_destination, texts_beside, write
-from unimask.apis.stored_config import stored_config
+from unimask.apis.stored_config import parse_config, stored_config
 from unimask.checkpoints import classes_of, read_checkpoint, read_shards, weights_of
 from unimask.checkpoints.fetching import is_url
-from unimask.convert import Conversion, convert, export
+from unimask.convert import Conversion, convert, export, openmmlab
 from unimask.convert.exporting import is_own
 from unimask.convert.huggingface import config_from
 from unimask.errors import UserError
@@ -44,11 +44,13 @@ class _Source:
         weights: Under the names of the source.
         config: The model's, where the source states it.
         classes: Metainfo of the classes, where the source states them.
+        remark: Why what the source states is not used.
     """
 
     weights: dict[str, Tensor]
     config: Config | None = None
     classes: dict[str, Any] | None = None
+    remark: str = ''
 
 
 def convert_checkpoint(src: str | Path, dst: str | Path, *, source: str | None = None,
@@ -74,6 +76,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, *, source: str | None =
     check_destination(src, dst, to=to)
     read = _read(src, trust=trust)
     ours = _in(read.weights, source)
+    ours = replace(ours, remarks=(*ours.remarks, *filter(None, [read.remark])))
     cfg = read.config if config is None else prepare_config(load_config(config), mode='predict')
     model = None if cfg is None else _structure(cfg, read.classes)
     if model is not None:
@@ -97,10 +100,23 @@ def _read(src: str, *, trust: bool) -> _Source:
         return _read_folder(folder, trust=trust)
     content = read_checkpoint(src, trust=trust)
     weights = weights_of(content, path=src)
-    described = is_own(weights) and isinstance(content.get('meta'), Mapping)
-    text = content['meta'].get('cfg') if described else None
-    return _Source(weights, stored_config(content, path=src) if text else None,
-                   classes_of(content, path=src))
+    meta = content.get('meta')
+    if not isinstance(meta, Mapping) or not isinstance(meta.get('cfg'), str):
+        return _Source(weights, classes=classes_of(content, path=src))
+    if is_own(weights):
+        return _Source(weights, stored_config(content, path=src), classes_of(content, path=src))
+    return _of_openmmlab(weights, content, src)
+
+
+def _of_openmmlab(weights: dict[str, Tensor], content: Mapping[str, Any], src: str) -> _Source:
+    """A checkpoint of MMDetection or MMSegmentation, which carries a config of theirs."""
+    try:
+        stated = openmmlab.config_from(
+            parse_config(content['meta']['cfg']), classes_of(content, path=src))
+        text = '\n'.join(f'{key} = {value!r}' for key, value in stated.items())
+        return _Source(weights, stored_config(dict(meta=dict(cfg=text)), path=src))
+    except UserError as error:
+        return _Source(weights, remark=f'its config is not used, name one with --config: {error}')
 
 
 def _read_folder(folder: Path, *, trust: bool) -> _Source:

@@ -144,13 +144,13 @@ BOTH = (
 
 
 def swin_extras(state_dict: StateDict) -> StateDict:
-    """What Swin keeps beside the weights: a final norm without use, MaskFormer's index tables."""
+    """What Swin has beside the weights: a final norm without use, and (release 4) index tables."""
     plain = ENCODER + 'embeddings.norm.weight' in state_dict
     last = ENCODER + f'hidden_states_norms.{"stage4" if plain else 3}.'
     if last + 'weight' not in state_dict:
         return {}
-    norm = ENCODER + ('' if plain else 'model.') + 'layernorm.'
-    return ({} if plain else window_indices(state_dict)) | {
+    norm = ENCODER + ('swin.' if plain else 'model.') + 'layernorm.'
+    return window_indices(state_dict) | {
         norm + 'weight': torch.ones_like(state_dict[last + 'weight']),
         norm + 'bias': torch.zeros_like(state_dict[last + 'bias'])}
 
