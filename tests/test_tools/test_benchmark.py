@@ -161,6 +161,20 @@ def test_semask_beside_a_plain_encoder() -> None:
     assert set(parts[ours]) == {'backbone', 'semantic layers', 'backward', 'rest'}
 
 
+@pytest.mark.parametrize('method', ['fapn', 'msfapn'])
+def test_fapn_is_another_network(method: str) -> None:
+    run = load('run')
+    settings = run.Settings(mode='infer', method=method, peer='mask2former', device='cpu',
+                            size=64, batch=1, objects=4, amp='off', repeat=1)
+    ours, peer = run.build_pair(settings)
+    assert not ours.alike and peer.alike
+    backbones = [dict(side.model.backbone.named_parameters()) for side in (ours, peer)]
+    assert all(torch.equal(value, backbones[1][name]) for name, value in backbones[0].items())
+    found = load('steps').time_of_parts(load('steps').Predictor(ours, 'off'), ours)
+    assert found['feature alignment'] > 0 and found['pixel decoder'] > 0
+    assert 'not compared' in load('report')._agreement({})
+
+
 def test_a_part_that_one_side_lacks_has_no_ratio() -> None:
     pair = dict(ours=2.0, peer=1.0)
     report = dict(
@@ -181,6 +195,7 @@ def test_a_part_that_one_side_lacks_has_no_ratio() -> None:
 @pytest.mark.parametrize(('words', 'said'), [
     (['train', '--method', 'semask'], '--method semask and --peer plain go together'),
     (['train', '--peer', 'plain'], '--method semask and --peer plain go together'),
+    (['train', '--method', 'fapn'], 'are compared with --peer mask2former'),
     (['encoder'], 'encoder compares methods of this library')])
 def test_pairs_that_cannot_be_compared(words: list[str], said: str,
                                        monkeypatch: pytest.MonkeyPatch,

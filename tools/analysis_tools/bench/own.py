@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.parts import Part
 from bench.side import Side, metainfo
 from bench.workload import NUM_THINGS, Workload
+from unimask.models.layers.feature_alignment import FeatureAlignment
 
 CONFIGS = Path(__file__).parents[3] / 'configs/mask2former'
 
@@ -25,8 +26,10 @@ class Unimask(Side):
     Attributes:
         config_file: Of the model.
         encoder: What tables call its encoder.
+        alike: Whether it computes what a Mask2Former with the same encoder does.
     """
 
+    alike = True
     config_file = 'r50_8xb2_coco-panoptic.py'
     encoder = 'R50'
 
@@ -97,6 +100,35 @@ class MPFormer(Unimask):
                        for name, value in self.model.head.pilot.state_dict().items()}
             weights = classes | dict(weights)
         super().finish(weights)
+
+
+class FaPN(Unimask):
+    """This library's Mask2Former with FaPN's pixel decoder: another network."""
+
+    alike = False
+    neck = 'FaPNPixelDecoder'
+
+    def change(self, model: dict) -> None:
+        model.neck = dict(type=self.neck)
+
+    def parts(self) -> list[Part]:
+        return [*super().parts(), *(Part('feature alignment', module)
+                                    for module in self.model.modules()
+                                    if isinstance(module, FeatureAlignment))]
+
+    def finish(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        if weights is not None:
+            of_neck = {f'neck.{name}': value for name, value in
+                       self.model.neck.state_dict().items()}
+            weights = of_neck | {name: value for name, value in weights.items()
+                                 if not name.startswith('neck.')}
+        super().finish(weights)
+
+
+class MSFaPN(FaPN):
+    """The same with MSFaPN's pixel decoder."""
+
+    neck = 'MSFaPNPixelDecoder'
 
 
 class Plain(Unimask):

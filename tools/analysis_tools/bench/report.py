@@ -59,6 +59,8 @@ def _what(settings: dict) -> str:
 
 
 def _agreement(report: dict) -> str:
+    if 'outputs' not in report:
+        return 'two networks: outputs are not compared'
     outputs = report['outputs']
     text = (f'outputs agree: {report["outputs_agree"]} (relative difference: classes '
             f'{outputs["class_difference"]:.1e}, masks {outputs["mask_difference"]:.1e}, '

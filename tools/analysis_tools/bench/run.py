@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from bench.agreement import compare_losses, compare_outputs
 from bench.machine import describe
 from bench.memory import peak_above
+from bench.own import Unimask
 from bench.sides import OWN, SIDES, Side
 from bench.steps import STEPS, Step, seconds, time_of_parts
 from bench.weights import calibrate, randomise
@@ -49,7 +50,7 @@ def build_side(name: str, settings: Settings) -> Side:
     return SIDES[name](workload, torch.device(settings.device))
 
 
-def build_pair(settings: Settings) -> tuple[Side, Side]:
+def build_pair(settings: Settings) -> tuple[Unimask, Side]:
     """Our side and the peer's with the same weights: the peer's random ones, converted."""
     from unimask.convert import convert_state_dict
 
@@ -70,12 +71,8 @@ def build_pair(settings: Settings) -> tuple[Side, Side]:
 def run(settings: Settings) -> dict:
     """Compare a method of unimask with a peer; the keys of the result are explained in the docs."""
     ours, peer = build_pair(settings)
-    outputs = compare_outputs(ours, peer)
     report = dict(settings=vars(settings), machine=describe(ours.device),
-                  outputs_agree=outputs.agrees, outputs=outputs.as_dict())
-    if settings.mode == 'train':
-        report['losses'] = compare_losses(ours, peer)
-        report['outputs_agree'] = outputs.agrees and report['losses']['agree']
+                  **(_agreement(ours, peer, settings) if ours.alike else {}))
     with tempfile.TemporaryDirectory() as folder:
         files = {}
         for role, side in (('ours', ours), ('peer', peer)):
@@ -88,6 +85,16 @@ def run(settings: Settings) -> dict:
         gc.collect()
         report |= _memory(files, settings, amp)
     return report
+
+
+def _agreement(ours: Unimask, peer: Side, settings: Settings) -> dict:
+    """Whether the sides, which have the same weights, compute the same."""
+    outputs = compare_outputs(ours, peer)
+    found = dict(outputs_agree=outputs.agrees, outputs=outputs.as_dict())
+    if settings.mode == 'train':
+        found['losses'] = compare_losses(ours, peer)
+        found['outputs_agree'] = outputs.agrees and found['losses']['agree']
+    return found
 
 
 def usable_precision(peer: Side, settings: Settings) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
-from bench.own import MPFormer, Plain, SeMask, Unimask
+from bench.own import FaPN, MPFormer, MSFaPN, Plain, SeMask, Unimask
 from bench.parts import Part
 from bench.side import Side, metainfo
 from bench.workload import NUM_CLASSES, NUM_THINGS, Workload
@@ -148,8 +148,8 @@ class HuggingFace(Side):
 
 SIDES: dict[str, type[Side]] = {
     'mask2former': Unimask, 'mp_former': MPFormer, 'plain': Plain, 'semask': SeMask,
-    'mmdet': MMDetection, 'huggingface': HuggingFace}
-OWN = ('mask2former', 'mp_former', 'plain', 'semask')
+    'fapn': FaPN, 'msfapn': MSFaPN, 'mmdet': MMDetection, 'huggingface': HuggingFace}
+OWN = ('mask2former', 'mp_former', 'plain', 'semask', 'fapn', 'msfapn')
 
 
 def _mmdet_sample(workload: Workload, index: int) -> DetDataSample:
