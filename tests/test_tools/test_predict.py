@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from tests.test_apis.conftest import checkpoint  # noqa: F401
+from tests.test_apis.test_video import write_film
 from tests.test_tools.conftest import CONFIG, ROOT, SMALL
 from unimask.apis import Inferencer
 from unimask.errors import UserError
@@ -84,6 +85,18 @@ def test_the_order_of_the_words_is_said(words: tuple, checkpoint: Path,  # noqa:
     words = [checkpoint if word == 'CHECKPOINT' else word for word in words]
     result = tool('misc/predict.py', *words)
     assert result.status == 2 and 'PICTURES... [CONFIG] CHECKPOINT' in result.err
+
+
+def test_films_beside_pictures(checkpoint: Path, pictures: Path, tmp_path: Path,  # noqa: F811
+                               tool: Callable) -> None:
+    film = write_film(tmp_path / 'street.mp4', frames=2)
+    (tmp_path / 'no.mov').write_text('no film')
+    result = tool('misc/predict.py', tmp_path / 'no.mov', film, pictures / 'grey.png',
+                  '--checkpoint', checkpoint, '--out', tmp_path / 'out')
+    assert result.status == 2 and 'no.mov cannot be read' in result.err
+    assert 'Traceback' not in result.err
+    assert len(records(tmp_path / 'out')) == 1
+    assert len(json.loads((tmp_path / 'out' / 'street.json').read_text())) == 2
 
 
 @pytest.mark.slow
