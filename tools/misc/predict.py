@@ -17,11 +17,12 @@ _CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Predict pictures and films.', usage='%(prog)s PICTURES... [CONFIG] CHECKPOINT [options]')
+        description='Predict pictures and films.',
+        usage='%(prog)s PICTURES... [CONFIG] CHECKPOINT [options]')
     parser.add_argument(
         'words', nargs='+', metavar='PICTURES... [CONFIG] CHECKPOINT',
-        help='pictures, films, folders or patterns; config file (without it, the one that the checkpoint '
-             'was trained with); checkpoint file, URL or folder of a run')
+        help='pictures, films, folders or patterns; config file (without it, the one that the '
+             'checkpoint was trained with); checkpoint file, URL or folder of a run')
     parser.add_argument('--checkpoint', metavar='FILE',
                         help='the checkpoint, in place of the last word')
     parser.add_argument('--out-dir', '--out', default='work_dirs/predict',
