@@ -62,7 +62,17 @@ def check_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-@pytest.mark.parametrize('parts', [dict(), dict(neck=FPN, head=MASKFORMER)])
+SWIN = dict(type='mmdet.SwinTransformer', embed_dims=8, depths=(1, 2, 1, 1), window_size=5,
+            num_heads=(1, 2, 2, 4), patch_size=2, strides=(2, 2, 2, 2), mlp_ratio=2, qkv_bias=False)
+STAGED = dict(type='StagedResNet', depths=(1, 2, 1, 1), widths=(8, 12, 16, 20), bottleneck=True,
+              stem_channels=6, style='caffe', strides=(2, 2, 2, 2))
+
+
+@pytest.mark.parametrize('parts', [
+    dict(), dict(neck=FPN, head=MASKFORMER), dict(backbone=SWIN),
+    dict(neck=FPN, head=MASKFORMER, backbone=SWIN), dict(backbone=STAGED),
+    dict(backbone=dict(STAGED, widths=(8, 9, 11, 12), bottleneck=False, style='pytorch')),
+    dict(backbone=dict(type='TimmBackbone', model_name='resnet10t'))])
 def test_a_folder_of_huggingface_and_back(tmp_path: Path, parts: dict) -> None:
     model = saved(tmp_path / 'run.pth', **parts)
     convert_checkpoint(tmp_path / 'run.pth', tmp_path / 'folder', to='huggingface')
