@@ -262,6 +262,20 @@ def test_a_checkpoint_that_does_not_fit_the_config(tmp_path: Path) -> None:
     assert not (tmp_path / 'x.pth').exists()
 
 
+def test_the_named_config_counts(tmp_path: Path) -> None:
+    """Where the stored one cannot be used, naming one helps."""
+    model = saved(tmp_path / 'run.pth')
+    content = read_checkpoint(tmp_path / 'run.pth')
+    content['meta']['cfg'] = 'import my_components'
+    torch.save(content, tmp_path / 'run.pth')
+    with pytest.raises(UserError, match='the config stored in .*run.pth is not used'):
+        convert_checkpoint(tmp_path / 'run.pth', tmp_path / 'x.safetensors')
+    (tmp_path / 'model.py').write_text(described().pretty_text)
+    convert_checkpoint(tmp_path / 'run.pth', tmp_path / 'x.safetensors',
+                       config=tmp_path / 'model.py')
+    check_same(weights(tmp_path / 'x.safetensors'), model.state_dict())
+
+
 def test_places_that_would_lose_something(tmp_path: Path) -> None:
     saved(tmp_path / 'run.pth')
     before = (tmp_path / 'run.pth').read_bytes()

@@ -74,7 +74,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, *, source: str | None =
     """
     src, dst = str(src), Path(dst)
     check_destination(src, dst, to=to)
-    read = _read(src, trust=trust)
+    read = _read(src, trust=trust, stated=config is None)
     ours = _in(read.weights, source)
     ours = replace(ours, remarks=(*ours.remarks, *filter(None, [read.remark])))
     cfg = read.config if config is None else prepare_config(load_config(config), mode='predict')
@@ -94,14 +94,15 @@ def _in(weights: dict[str, Tensor], source: str | None) -> Conversion:
     return convert(weights, source)
 
 
-def _read(src: str, *, trust: bool) -> _Source:
+def _read(src: str, *, trust: bool, stated: bool) -> _Source:
+    """What ``src`` holds; ``stated`` is whether the config that it states is wanted."""
     folder = Path(src).expanduser()
     if not is_url(src) and (folder / 'config.json').is_file():
         return _read_folder(folder, trust=trust)
     content = read_checkpoint(src, trust=trust)
     weights = weights_of(content, path=src)
     meta = content.get('meta')
-    if not isinstance(meta, Mapping) or not isinstance(meta.get('cfg'), str):
+    if not stated or not isinstance(meta, Mapping) or not isinstance(meta.get('cfg'), str):
         return _Source(weights, classes=classes_of(content, path=src))
     if is_own(weights):
         return _Source(weights, stored_config(content, path=src), classes_of(content, path=src))
