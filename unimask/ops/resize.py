@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -86,6 +88,54 @@ def resize_maps(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     band = used_band(rows)
     rows = rows[:, band].to(maps.device)
     return rows @ (maps[:, band] @ columns.T.to(maps.device))
+
+
+class RowBand(NamedTuple):
+    """Rows of a map that is made larger, and what they are made of.
+
+    Attributes:
+        rows: Of the larger map.
+        source: Of the smaller one: all that enter them.
+        skip: Rows of the resized source that come before them.
+    """
+
+    rows: slice
+    source: slice
+    skip: int
+
+
+def row_bands(old: int, new: int, *, values_per_row: int, budget: int) -> list[RowBand]:
+    """Bands of an axis that grows from ``old`` to ``new`` by a whole factor; else a single band.
+
+    Args:
+        old: Rows of the smaller map.
+        new: Rows of the larger map.
+        values_per_row: Of the larger map, over all channels.
+        budget: Values that a band should hold at most.
+    """
+    factor, rest = divmod(new, old)
+    step = old if rest else max(1, budget // max(1, factor * values_per_row))
+    bands = []
+    for start in range(0, old, step):
+        stop = min(old, start + step)
+        first = max(0, start - 1)  # a row beside them enters the rows at the edge
+        bands.append(RowBand(slice(start * factor, stop * factor), slice(first, min(old, stop + 1)),
+                             (start - first) * factor))
+    return bands if len(bands) > 1 else [RowBand(slice(0, new), slice(0, old), 0)]
+
+
+def resize_band(part: Tensor, band: RowBand, size: tuple[int, int], *, whole: int) -> Tensor:
+    """The rows of ``F.interpolate`` (bilinear, no aligned corners) that a band stands for.
+
+    Args:
+        part: (N, C, source rows of the band, w).
+        band: Of :func:`row_bands`.
+        size: (H, W) of the larger map.
+        whole: Rows h of the smaller map.
+    """
+    rows = size[0] if part.shape[-2] == whole else part.shape[-2] * size[0] // whole
+    larger = F.interpolate(part, (rows, size[1]), mode='bilinear', align_corners=False)
+    return larger[..., band.skip:band.skip + band.rows.stop - band.rows.start, :]
 
 
 def used_band(matrix: Tensor) -> slice:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unimask.models.losses.naming import named_losses
 from unimask.ops import sample_maps
+from unimask.ops.recompute import in_pieces
 from unimask.registry import MODELS, TASK_UTILS, build
 from unimask.structures import MaskPrediction, Matches, TargetBatch
 
@@ -96,13 +97,23 @@ class SetCriterion(nn.Module):
         """Every mask loss of every prediction, summed over the pairs, (L,) each."""
         logits = matched_logits(prediction, matches)
         if self.sampler is None:
-            # One prediction at a time: maps of the input's size are large.
-            parts = [
-                self._weigh(*dense_pairs(logits[layer:layer + 1], targets, segments[None]))
-                for layer, segments in enumerate(matches.segments)]
-            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            return self._dense_losses(logits, targets, matches.segments)
         points = self.sampler(logits)
         return self._weigh(*pairs_at_points(logits, targets, matches.segments, points))
+
+    def _dense_losses(self, logits: Tensor, targets: TargetBatch, segments: Tensor
+                      ) -> dict[str, Tensor]:
+        """The losses of logits (L, R, h, w), a few pairs at a time: full-size maps are large."""
+        pieces = pair_pieces(len(logits), logits.shape[1], targets.size, logits.device)
+
+        def losses(part: Tensor, number: int) -> Tensor:
+            found = self._weigh(*dense_pairs(part, targets, segments[pieces[number]]))
+            return torch.cat([found[loss.name] for loss in self.mask_losses])
+
+        count = len(self.mask_losses)
+        values = in_pieces(losses, logits, pieces, [count] * len(pieces))
+        values = values.view(len(logits), -1, count).sum(1)
+        return {loss.name: values[:, i] for i, loss in enumerate(self.mask_losses)}
 
     def _weigh(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
         return {loss.name: loss(logits, masks) for loss in self.mask_losses}
@@ -138,6 +149,18 @@ def pairs_at_points(logits: Tensor, targets: TargetBatch, segments: Tensor,
         masks = targets.sample(flat, segments.flatten())
     return (sample_maps(logits.flatten(0, 1), flat).unflatten(0, sets),
             masks.unflatten(0, sets))
+
+
+def pair_pieces(layers: int, pairs: int, size: tuple[int, int], device: torch.device
+                ) -> list[tuple[slice, slice]]:
+    """Which pairs are compared together, so many of each prediction in turn.
+
+    On the CPU a piece stays in its caches, on the GPU few launches count for more.
+    """
+    limit = 2**18 if device.type == 'cpu' else 2**24
+    step = max(1, limit // (size[0] * size[1]))
+    return [(slice(layer, layer + 1), slice(start, start + step))
+            for layer in range(layers) for start in range(0, max(pairs, 1), step)]
 
 
 def dense_pairs(logits: Tensor, targets: TargetBatch,

@@ -5,6 +5,7 @@ Shapes: L predictions, B batch, K classes, (h, w) logits, (H, W) padded input.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from unimask.errors import UserError
 from unimask.models.losses.naming import named_losses
+from unimask.ops.recompute import in_pieces
+from unimask.ops.resize import RowBand, resize_band, row_bands
 from unimask.registry import MODELS
 from unimask.structures import DensePrediction, TargetBatch
 
@@ -65,14 +68,42 @@ class PixelCriterion(nn.Module):
         """
         wanted = targets.semantic_map(IGNORE, overlap=self.overlap)
         with torch.autocast(wanted.device.type, enabled=False):
-            values = [self.compare(logits.float(), wanted) for logits in prediction.logits]
+            losses = self.pixel_losses(prediction.logits.float(), wanted)
+            values = [self.average_of(layer.flatten(), wanted) for layer in losses]
         return named_losses({'loss_sem': torch.stack(values)})
 
-    def compare(self, logits: Tensor, wanted: Tensor) -> Tensor:
-        """Loss of logits (B, K, h, w) against classes (B, H, W), a scalar."""
-        logits = F.interpolate(logits, wanted.shape[-2:], mode='bilinear',
-                               align_corners=self.align_corners)
-        losses = F.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction='none').flatten()
+    def pixel_losses(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Losses of logits (L, B, K, h, w) against classes (B, H, W): (L, B, H, W).
+
+        A few rows at a time: the scores of all classes at full size are large.
+        """
+        height, size = logits.shape[-2], tuple(wanted.shape[-2:])
+        bands = self.bands(logits, size)
+        places = list(product(range(len(logits)), range(len(wanted)), bands))
+
+        def losses(part: Tensor, number: int) -> Tensor:
+            _, image, band = places[number]
+            if self.align_corners:
+                scores = F.interpolate(part[None], size, mode='bilinear', align_corners=True)
+            else:
+                scores = resize_band(part[None], band, size, whole=height)
+            return F.cross_entropy(scores, wanted[image, band.rows][None], ignore_index=IGNORE,
+                                   reduction='none').flatten()
+
+        pieces = [(layer, image, slice(None), band.source) for layer, image, band in places]
+        lengths = [(band.rows.stop - band.rows.start) * size[1] for _, _, band in places]
+        return in_pieces(losses, logits, pieces, lengths).view(len(logits), *wanted.shape)
+
+    def bands(self, logits: Tensor, size: tuple[int, int]) -> list[RowBand]:
+        """Rows that are compared together; with aligned corners all of an image."""
+        if self.align_corners:
+            return [RowBand(slice(0, size[0]), slice(0, logits.shape[-2]), 0)]
+        budget = 2**21 if logits.device.type == 'cpu' else 2**26
+        return row_bands(logits.shape[-2], size[0], values_per_row=logits.shape[2] * size[1],
+                         budget=budget)
+
+    def average_of(self, losses: Tensor, wanted: Tensor) -> Tensor:
+        """The loss of a batch from those of its pixels (B * H * W), a scalar."""
         count = (wanted != IGNORE).sum().clamp(min=1) if self.average == 'valid' else len(losses)
         if self.hardest is not None:  # ignored pixels have loss 0 and change no sum
             losses = losses.topk(min(self.hardest * len(wanted), len(losses)), sorted=False).values
