@@ -46,6 +46,22 @@ def test_missing_files(tmp_path):
         SemanticDataset(**options, img_suffix='.tif', metainfo=METAINFO)
 
 
+def test_label_maps_without_images_are_told(tmp_path, notes):
+    """Images that were unpacked only in part would else go unnoticed."""
+    options = write_semantic(tmp_path, LABELS)
+    SemanticDataset(**options, metainfo=METAINFO)
+    assert 'no image' not in notes.warnings
+    for name in ('b.png', 'c.png', 'b.txt'):
+        (tmp_path / 'seg' / name).write_bytes((tmp_path / 'seg/a.png').read_bytes())
+    SemanticDataset(**options, metainfo=METAINFO)
+    assert '2 of 3 label maps of' in notes.warnings and 'seg/b.png' in notes.warnings
+    assert 'unpacked only in part' in notes.warnings
+    (tmp_path / 'list.txt').write_text('a')
+    before = notes.warnings
+    SemanticDataset(**options, metainfo=METAINFO, ann_file='list.txt')
+    assert notes.warnings == before
+
+
 def test_ade20k_counts_from_one(shared_data, tmp_path):
     root = shared_data / 'ade_sample'
     dataset = ADE20KSemanticDataset(

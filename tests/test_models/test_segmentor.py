@@ -176,7 +176,10 @@ def test_modes_and_missing_parts(model: UniversalSegmentor) -> None:
     (dict(neck=dict(type='MSDeformAttnPixelDecoder', num_levels=5)), 'num_levels=5 needs'),
     (dict(head=dict(type='Mask2FormerHead', num_heads=7)), 'num_heads=7 does not divide'),
     (dict(head=dict(type='PerPixelHead'), test_cfg=dict(tasks=('semantic', 'panoptic'))),
-     'asks for panoptic, but PerPixelHead has no queries'),
+     'asks for panoptic, but PerPixelHead predicts no segments'),
+    (dict(neck=dict(type='FPNPixelDecoder'), head=dict(type='PerPixelQueryHead'),
+          test_cfg=dict(tasks=('instance',))),
+     r'asks for instance, but PerPixelQueryHead .* Set model\.test_cfg='),
 ])
 def test_configuration_errors(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
-from unimask.datasets.reporting import some
+from unimask.datasets.reporting import some, warn
 from unimask.errors import UserError
 
-__all__ = ['check_file', 'check_files', 'check_folder', 'check_prefixes']
+__all__ = ['check_file', 'check_files', 'check_folder', 'check_prefixes', 'warn_of_unused']
 
 REMEDY = 'Mend the dataset, or point to it with `--cfg-options data_root=/path/to/data`.'
 
@@ -74,6 +74,25 @@ def check_files(paths: Iterable[str], *, owner: str, source: str) -> None:
     if missing:
         raise UserError(
             f'{owner}: {source} names files that are not there: {some(missing)}. {REMEDY}')
+
+
+def warn_of_unused(folder: str, *, suffix: str, used: Container[str], owner: str) -> None:
+    """Warn of label maps that no image goes with, as where images are unpacked in part.
+
+    Args:
+        folder: Of the label maps.
+        suffix: How they end.
+        used: Paths of those that have an image.
+        owner: Dataset type, for the message.
+    """
+    if _is_remote(folder):
+        return
+    paths = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
+             if name.endswith(suffix)]
+    unused = sorted(path for path in paths if path not in used)
+    if unused:
+        warn(f'{owner}: {len(unused)} of {len(paths)} label maps of {folder} have no image: '
+             f'{some(unused)}. Were the images unpacked only in part?')
 
 
 def _missing(folder: str, names: Sequence[str]) -> list[str]:

@@ -12,7 +12,13 @@ import mmseg.datasets
 
 from unimask.datasets import sources
 from unimask.datasets.classes import ChecksClasses
-from unimask.datasets.files import check_file, check_files, check_folder, check_prefixes
+from unimask.datasets.files import (
+    check_file,
+    check_files,
+    check_folder,
+    check_prefixes,
+    warn_of_unused,
+)
 from unimask.datasets.label_survey import LabelSurvey, survey_labels
 from unimask.datasets.reporting import say, some, warn
 from unimask.datasets.transforms.loading import LoadSemanticMap
@@ -62,6 +68,9 @@ class _CheckedFiles(ChecksClasses):
         items = [self._item(image, labels) for image, labels in self._names()]
         check_files([item[key] for item in items for key in ('img_path', 'seg_map_path')
                      if key in item], owner=self._name, source=self.data_prefix['img_path'])
+        if not self.ann_file and self.data_prefix.get('seg_map_path') is not None:
+            warn_of_unused(self.data_prefix['seg_map_path'], suffix=self.seg_map_suffix,
+                           used={item['seg_map_path'] for item in items}, owner=self._name)
         return items
 
     def filter_data(self) -> list[dict]:

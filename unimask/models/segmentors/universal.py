@@ -231,9 +231,9 @@ def _tasks(test_cfg: Mapping | None, head: nn.Module) -> tuple[str, ...]:
     missing = [task for task in tasks if task not in served]
     if missing:
         raise UserError(
-            f'model.test_cfg.tasks asks for {", ".join(missing)}, but {type(head).__name__} has '
-            f'no queries to read that out of: it serves {", ".join(served)}. Set '
-            f'model.test_cfg=dict(tasks={served}) or use a head with queries.')
+            f'model.test_cfg.tasks asks for {", ".join(missing)}, but {type(head).__name__} '
+            f'predicts no segments to read that out of: it serves {", ".join(served)}. Set '
+            f'model.test_cfg=dict(tasks={served}) or use a head that does, as MaskFormerHead.')
     return tasks
 
 
