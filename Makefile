@@ -1,5 +1,5 @@
 # The daily habits. Each target that needs the environment makes it first; the first time
-# that takes minutes (5 to 6 on two quiet cores, see docs/setup.md), later no time. Another Python:
+# that takes minutes (5 on two quiet cores, see docs/setup.md), later no time. Another Python:
 # make env PYTHON=python3.12
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python

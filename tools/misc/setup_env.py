@@ -124,7 +124,7 @@ class Setup:
             SetupError: a step failed; the text says which, why and what to do.
         """
         begun = time.monotonic()
-        print(f'Making {self.venv}. The first time takes minutes, 6 on two quiet cores, 13 on '
+        print(f'Making {self.venv}. The first time takes minutes, 5 on two quiet cores, 13 on '
               f'busy ones; details go to {self.log}.', flush=True)
         self.stamp.unlink(missing_ok=True)
         self.make_venv()
