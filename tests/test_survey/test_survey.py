@@ -1,6 +1,7 @@
 """A look at data: every planted fault is told, and clean data have none."""
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import own_folders as folders
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from unimask.own_data import recognise
 from unimask.own_data.parts import Splitting
@@ -130,9 +132,17 @@ def test_broken_pictures_are_errors_and_the_others_are_looked_at(own: Path) -> N
     assert survey(cfg)[0].looked_at == 3
 
 
-def test_warnings_of_data_sets_are_among_them(own: Path) -> None:
+@pytest.mark.parametrize('level', [logging.INFO, logging.ERROR])
+def test_warnings_of_data_sets_are_among_them(own: Path, level: int) -> None:
+    logger = MMLogger.get_current_instance()
+    before, handlers = logger.level, logger.handlers
+    logger.setLevel(level)
     edit(own / TRAIN, lambda content: content['annotations'][0].update(segmentation=[]))
-    assert 'instances_train2017.json' in told(config(own), 'warning')
+    try:
+        assert 'instances_train2017.json' in told(config(own), 'warning')
+        assert (logger.level, logger.handlers) == (level, handlers)
+    finally:
+        logger.setLevel(before)
 
 
 def test_the_page(own: Path, tmp_path: Path) -> None:

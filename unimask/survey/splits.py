@@ -231,8 +231,11 @@ def _remarks() -> Iterator[list[str]]:
                 kept.append(record.getMessage())
 
     logger = MMLogger.get_current_instance()
-    handlers, logger.handlers = logger.handlers, [Keeper()]
+    handlers, level = logger.handlers, logger.level
+    logger.handlers = [Keeper()]
+    logger.setLevel(logging.WARNING)
     try:
         yield kept
     finally:
         logger.handlers = handlers
+        logger.setLevel(level)
