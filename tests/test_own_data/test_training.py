@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import own_folders as folders
 import pytest
 
+from unimask.apis import Segmenter
 from unimask.errors import UserError
 from unimask.own_data.training import train, write_config
 
@@ -19,27 +21,39 @@ def unimask(*words: object, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(('make', 'task'), [
-    (folders.label_maps, 'semantic'), (folders.yolo, 'instance'), (folders.panoptic, 'panoptic')])
-def test_from_a_folder_to_predictions(make, task: str, tmp_path: Path) -> None:
+    pytest.param(folders.label_maps, 'semantic', marks=pytest.mark.slow),
+    (folders.yolo, 'instance'),
+    pytest.param(folders.panoptic, 'panoptic', marks=pytest.mark.slow)])
+def test_from_a_folder_to_results(make: Callable[[Path], Path], task: str, tmp_path: Path) -> None:
     own, run = make(tmp_path / 'own'), tmp_path / 'run'
-    said = unimask('train', '--data', own, '--out', run, '--iters', 2, '--weights', 'none',
-                   '--seed', 1)
-    assert f'for the task {task}' in said
+    before = {path: path.stat().st_mtime for path in own.rglob('*')}
+    best = train(own, run, iterations=2, weights=None, seed=1)
+    assert best.name.startswith('best_') and best.parent == run
+    assert 'num_queries=50' in (run / 'config.py').read_text()
+    assert {path: path.stat().st_mtime for path in own.rglob('*')} == before
+
+    result = Segmenter.from_pretrained(best)(next(own.rglob('*.jpg')))
+    predicted = dict(semantic=result.semantic, instance=result.instances, panoptic=result.panoptic)
+    assert predicted[task] is not None
+    assert result.image.shape == (*folders.SIZE, 3)
+    with pytest.raises(UserError, match='holds a run already'):
+        train(own, run)
+    train(own, run, resume=True)
+
+
+@pytest.mark.slow
+def test_commands(tmp_path: Path) -> None:
+    own, run = folders.label_maps(tmp_path / 'own'), tmp_path / 'run'
+    said = unimask('train', '--data', own, '--out', run, '--iters', 2, '--weights', 'none')
+    assert 'for the task semantic' in said
     best = next(run.glob('best_*.pth'))
     assert f'unimask predict PICTURES --checkpoint {best}' in said
-    assert 'num_queries=50' in (run / 'config.py').read_text()
-    assert not {path for path in own.rglob('*') if path.stat().st_mtime > best.stat().st_mtime}
-
-    unimask('predict', own / 'images', '--recursive', '--checkpoint', best, '--out',
-            tmp_path / 'predicted')
-    assert len(list((tmp_path / 'predicted').rglob('scene *.*'))) >= 6
-
+    unimask('predict', own / 'images', '--checkpoint', best, '--out', tmp_path / 'predicted')
+    assert len(list((tmp_path / 'predicted').glob('scene *.png'))) == 6
     refused = unimask('train', '--data', own, '--out', run, status=2)
     assert 'holds a run already' in refused
     assert 'Traceback' not in refused
-    unimask('train', '--data', own, '--out', run, '--resume')
 
 
 class TestRefused:

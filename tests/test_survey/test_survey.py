@@ -3,8 +3,6 @@
 import json
 import logging
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import own_folders as folders
@@ -155,25 +153,3 @@ def test_the_page(own: Path, tmp_path: Path) -> None:
     assert 'one &lt;b&gt;thing&lt;/b&gt;' in text
     assert text.count('data:image/jpeg') == 3 + 2
     assert all(f'<td>{name}</td>' in text for name in folders.CLASSES)
-
-
-@pytest.mark.slow
-def test_commands(own: Path, tmp_path: Path) -> None:
-    def unimask(*words: object, status: int = 0) -> str:
-        done = subprocess.run([sys.executable, '-m', 'unimask', *map(str, words)],
-                              capture_output=True, text=True)
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout
-
-    said = unimask('check', own, '--out', tmp_path / 'check.html')
-    assert 'train: 4 pictures (all looked at)' in said
-    assert (tmp_path / 'check.html').is_file()
-    (own / 'val2017' / 'scene 5.jpg').write_bytes(b'no picture')
-    assert 'error: val: ' in unimask('check', own, '--out', tmp_path / 'check.html', status=2)
-
-    cfg = config(own)
-    cfg.dump(tmp_path / 'config.py')
-    assert 'train: 4 pictures' in unimask('check', tmp_path / 'config.py', '--out',
-                                          tmp_path / 'check.html', status=2)
-    unimask('browse', tmp_path / 'config.py', '--out', tmp_path / 'seen', '--number', 3)
-    assert len(list((tmp_path / 'seen').glob('*.png'))) == 3
