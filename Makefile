@@ -8,6 +8,9 @@ TEST_ARGS ?=
 # Modules are spread over processes, each of which computes with one thread.
 TEST_JOBS ?= 2
 
+# Else every process compiles the libraries again, for 15 seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help env repair doctor demo test fast lint format docs wheel clean
 

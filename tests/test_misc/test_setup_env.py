@@ -295,3 +295,15 @@ def test_interrupt_ends_the_child(tmp_path: Path) -> None:
     assert child.returncode == -signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_commands_of_the_set_up_may_write_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries are installed without it: else every later process would make it again."""
+    monkeypatch.setenv('PYTHONDONTWRITEBYTECODE', '1')
+    monkeypatch.setenv('PYTHONPATH', 'elsewhere')
+    assert not {'PYTHONDONTWRITEBYTECODE', 'PYTHONPATH'} & process.clean_environment().keys()
+    assert process.clean_environment({'PYTHONPATH': 'x'})['PYTHONPATH'] == 'x'
+
+
+def test_make_lets_python_write_bytecode(repo: Path) -> None:
+    assert 'unexport PYTHONDONTWRITEBYTECODE' in (repo / 'Makefile').read_text().splitlines()
