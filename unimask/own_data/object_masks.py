@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unimask.datasets.coco_writing import instance_entry
+from unimask.datasets.reporting import some
 from unimask.datasets.transforms.io import read_image, read_index_map
 from unimask.errors import UserError
 from unimask.own_data.names import read_names
 from unimask.own_data.outlined import Labelled, as_own_data
-from unimask.own_data.pairs import find_places, pictures_of, some_names
+from unimask.own_data.pairs import find_places, pictures_of
 from unimask.own_data.parts import OwnData, Splitting, known_split
 from unimask.own_data.telling import progress
 
@@ -92,7 +93,7 @@ def _by_name(images: Path, labels: Path) -> list[Entry]:
             without.append(image)
     if found and without:
         raise UserError(f'{len(without)} of {len(found) + len(without)} pictures have no folder of '
-                        f'masks in {labels}: {some_names(without)}. An empty folder says that a '
+                        f'masks in {labels}: {some(without)}. An empty folder says that a '
                         'picture shows no object.')
     return found
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from unimask.datasets.reporting import some
 from unimask.errors import UserError
 from unimask.own_data.parts import known_split
 
-__all__ = ['PICTURES', 'Place', 'find_places', 'paired', 'pictures_of', 'some_names']
+__all__ = ['PICTURES', 'Place', 'find_places', 'paired', 'pictures_of']
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 _IMAGE_FOLDERS = ('images', 'image', 'imgs', 'img', 'jpegimages', 'pictures', 'photos')
@@ -83,7 +84,7 @@ def paired(images: Mapping[str, Path], labels: Mapping[str, Path], *, where: str
     if without:
         raise UserError(
             f'{len(without)} of {len(images)} pictures have no label file in {where}: '
-            f'{some_names(without)}. Label them, or move them elsewhere.')
+            f'{some(without)}. Label them, or move them elsewhere.')
     return [(path, labels[name + best]) for name, path in images.items()]
 
 
@@ -91,10 +92,3 @@ def _endings(stem: str, labels: Iterable[str]) -> set[str]:
     """What the names of label files have after that of a picture."""
     return {name[len(stem):] for name in labels
             if name.startswith(stem) and not name[len(stem):len(stem) + 1].isalnum()} | {''}
-
-
-def some_names(paths: Iterable[Path], *, shown: int = 3) -> str:
-    """The first few paths, and how many more there are."""
-    paths = list(paths)
-    more = f' and {len(paths) - shown} more' if len(paths) > shown else ''
-    return ', '.join(str(path) for path in paths[:shown]) + more

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 
+from unimask.datasets.reporting import some
 from unimask.survey.splits import SplitSurvey
 
 __all__ = ['Finding', 'find']
@@ -71,7 +72,7 @@ def _empty(split: SplitSurvey) -> Iterator[Finding]:
     else:
         level = 'warning' if len(empty) > _MANY * len(split.counts) else 'note'
         yield Finding(level, f'{split.name}: {len(empty)} of {len(split.counts)} pictures show '
-                             f'nothing that is labelled: {_some(empty)}.')
+                             f'nothing that is labelled: {some(empty)}.')
 
 
 def _crowded(split: SplitSurvey, queries: int | None) -> Iterator[Finding]:
@@ -93,7 +94,7 @@ def _segments(split: SplitSurvey) -> Iterator[Finding]:
         if group:
             level = 'warning' if len(group) > _MANY * total else 'note'
             yield Finding(level, f'{split.name}: {len(group)} of {total} segments {what}: '
-                                 f'{_some(group)}.')
+                                 f'{some(group)}.')
 
 
 def _twins(split: SplitSurvey) -> Iterator[Finding]:
@@ -101,7 +102,7 @@ def _twins(split: SplitSurvey) -> Iterator[Finding]:
         pairs = [' = '.join(group) for group in split.twins]
         yield Finding('warning', (
             f'{split.name}: {len(pairs)} pictures occur more than once, byte by byte: '
-            f'{_some(pairs)}. What is trained on must not be judged by.'))
+            f'{some(pairs)}. What is trained on must not be judged by.'))
 
 
 def _crops(split: SplitSurvey) -> Iterator[Finding]:
@@ -119,7 +120,7 @@ def _one_sided(train: SplitSurvey, val: SplitSurvey) -> Iterator[Finding]:
                  if here.segments[label] and not there.segments[label]]
         if names and there.complete:
             yield Finding('warning', f'{len(names)} classes occur for {here.name} and not for '
-                                     f'{there.name}: {_some(names)}. What does not occur '
+                                     f'{there.name}: {some(names)}. What does not occur '
                                      f'for {there.name} {effect}.')
 
 
@@ -129,9 +130,4 @@ def _rare(split: SplitSurvey) -> Iterator[Finding]:
              and split.looked_at > 20]
     if names:
         yield Finding('note', f'{split.name}: {len(names)} classes occur in two pictures at most '
-                              f'of the {split.looked_at} looked at: {_some(names)}.')
-
-
-def _some(items: Sequence[object], *, shown: int = 3) -> str:
-    more = f' and {len(items) - shown} more' if len(items) > shown else ''
-    return ', '.join(str(item) for item in items[:shown]) + more
+                              f'of the {split.looked_at} looked at: {some(names)}.')
