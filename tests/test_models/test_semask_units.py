@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unimask.convert import PretrainedBackbone
+from unimask.convert.backbones import backbone_as_in
 from unimask.errors import UserError
 from unimask.models.backbones import SeMaskEncoder
 from unimask.models.heads import SemanticPriorHead
@@ -238,6 +239,7 @@ ENCODERS = {
     'timm-pvt': dict(type='TimmBackbone', model_name='pvt_v2_b0'),
     'timm-efficientnet': dict(type='TimmBackbone', model_name='tf_efficientnet_lite0'),
     'timm-swin': dict(type='TimmBackbone', model_name='swin_tiny_patch4_window7_224'),
+    'swin-of-timm': dict(SWIN, type='TimmSwin'),
 }
 
 
@@ -263,6 +265,23 @@ def test_any_encoder_with_stages(decorated: SeMaskEncoder) -> None:
     assert decorated.out_channels == tuple(each.shape[1] for each in plain)
     sum(each.square().sum() for each in (*features.maps, *features.semantic)).backward()
     assert all(p.grad is not None for p in decorated.parameters() if p.requires_grad)
+
+
+def test_swin_of_timm_is_decorated_like_the_other() -> None:
+    torch.manual_seed(0)
+    theirs, ours = (MODELS.build(dict(type='SeMaskEncoder', encoder=ENCODERS[name], num_classes=3,
+                                      windows=(4, 3, None, 2)))
+                    for name in ('swin', 'swin-of-timm'))
+    for each in (theirs, ours):
+        each.eval()
+    with torch.no_grad():
+        for layer in theirs.semantic_layers:
+            layer.blocks[0].gamma.fill_(1)
+    ours.load_state_dict(backbone_as_in(ours.state_dict().keys(), theirs.state_dict()))
+    images = torch.randn(2, 3, 50, 96)
+    with torch.no_grad():
+        for pair in zip(theirs(images).semantic, ours(images).semantic, strict=True):
+            torch.testing.assert_close(*pair, rtol=1e-4, atol=1e-4)
 
 
 def _undecorated(decorated: SeMaskEncoder, images: Tensor) -> list[Tensor]:

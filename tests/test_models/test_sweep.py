@@ -158,6 +158,9 @@ CASES = {
     'TimmBackbone': Case(
         dict(model_name='resnet10t'),
         lambda module: sum(each.sum() for each in module(torch.randn(2, 3, 64, 64)))),
+    'TimmSwin': Case(
+        dict(embed_dims=8, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 4), window_size=4),
+        lambda module: sum(each.sum() for each in module(torch.randn(2, 3, 64, 64)))),
     'StagedResNet': Case(
         dict(depths=(1, 2, 1, 1), widths=(8, 12, 20, 32), stem_channels=6),
         lambda module: sum(each.sum() for each in module(torch.randn(2, 3, 64, 64)))),

@@ -65,6 +65,17 @@ def test_parts_say_which_parameters_hang_on_the_classes() -> None:
                    fine_tune=True)
 
 
+def test_a_head_of_a_stranger_leaves_the_backbone() -> None:
+    """It cannot be converted, but a training can start from its backbone."""
+    ours = nn.ModuleDict(dict(backbone=nn.Linear(2, 2), head=nn.Linear(2, 2)))
+    theirs = {'backbone.weight': torch.ones(2, 2), 'backbone.bias': torch.ones(2),
+              'decoder.weight': torch.ones(2, 2)}
+    with pytest.raises(UserError, match=r'lacks 2 .*head\.weight.* has 1 .*decoder\.weight'):
+        load_state(theirs, ours, path='a.pth')
+    load_state(theirs, ours, path='a.pth', fine_tune=True)
+    assert ours.backbone.weight.tolist() == [[1, 1], [1, 1]]
+
+
 def test_complex_values_do_not_become_real_ones() -> None:
     state = Model(5).state_dict()
     state['body.weight'] = state['body.weight'].to(torch.complex64)

@@ -23,7 +23,7 @@ from unimask.apis.converted_files import check_destination, texts_beside, write
 from unimask.apis.stored_config import parse_config, stored_config
 from unimask.checkpoints import classes_of, read_checkpoint, read_shards, weights_of
 from unimask.checkpoints.fetching import is_url
-from unimask.convert import Conversion, convert, export, openmmlab
+from unimask.convert import Conversion, as_in, convert, export, openmmlab
 from unimask.convert.exporting import is_own
 from unimask.convert.huggingface import config_from
 from unimask.errors import UserError
@@ -80,6 +80,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, *, source: str | None =
     cfg = read.config if config is None else prepare_config(load_config(config), mode='predict')
     model = None if cfg is None else _structure(cfg, read.classes)
     if model is not None:
+        ours = replace(ours, state_dict=as_in(model.state_dict().keys(), ours.state_dict))
         check_state(ours.state_dict, model, path=src)
     texts = texts_beside(to, cfg=cfg, model=model)
     theirs = None if to == OWN else export(ours.state_dict, to)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unimask.checkpoints.guard import guard_loading
+from unimask.convert.backbones import as_in
 from unimask.convert.conversion import convert, convert_state_dict, detect_source
 from unimask.convert.exporting import PEERS, export
 from unimask.convert.maps import NAME_MAPS
@@ -13,7 +14,7 @@ SOURCES = tuple(NAME_MAPS)
 
 __all__ = [
     'PEERS', 'SOURCES', 'Conversion', 'ConversionError', 'Ignore', 'NameMap', 'Pretrained',
-    'PretrainedBackbone', 'Rule', 'convert', 'convert_state_dict', 'detect_source',
+    'PretrainedBackbone', 'Rule', 'as_in', 'convert', 'convert_state_dict', 'detect_source',
     'export',
 ]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 from torch import Tensor
 
 from unimask.convert.maps import get_map
+from unimask.convert.maps.timm_backbones import TIMM_RESNET, TIMM_SWIN
 from unimask.convert.rules import (
     FIELD,
     OPTIONAL,
@@ -20,6 +22,7 @@ from unimask.convert.rules import (
     NameMap,
     Rule,
     StateDict,
+    apply_map,
     compile_template,
     field_pattern,
     fits,
@@ -50,7 +53,17 @@ def export(state_dict: Mapping[str, Tensor], peer: str) -> Conversion:
     Raises:
         ConversionError: The peer has no place for a tensor; says which component that is of.
     """
-    return export_by(get_map(peer), state_dict)
+    name_map = get_map(peer)
+    return export_by(name_map, _as_known(name_map, state_dict))
+
+
+def _as_known(name_map: NameMap, state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A backbone of timm under the names of MMDetection's equal one, which the maps know."""
+    for twin in (TIMM_RESNET, TIMM_SWIN):
+        if twin.name not in name_map.takes and twin.recognises(state_dict):
+            with suppress(ConversionError):  # another ResNet, which has no equal there
+                return apply_map(twin, state_dict).state_dict
+    return state_dict
 
 
 def export_by(name_map: NameMap, state_dict: Mapping[str, Tensor]) -> Conversion:

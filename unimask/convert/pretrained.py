@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unimask.checkpoints import fetch, is_trusted, read_weights
 from unimask.checkpoints.fetching import check_reachable, is_url
 from unimask.checkpoints.finding import WEIGHT_SUFFIXES
+from unimask.convert.backbones import backbone_as_in
 from unimask.convert.conversion import convert
 from unimask.errors import UserError
 from unimask.metadata import is_under, named_by, switches
@@ -57,6 +58,7 @@ class PretrainedBackbone:
                    for name, tensor in conversion.state_dict.items()
                    if name.startswith('backbone.')}
         backbone = getattr(module, 'backbone', module)
+        weights = backbone_as_in(backbone.state_dict().keys(), weights)
         load_backbone(backbone, weights, str(path))
         print_log(f'backbone weights: {path} ({conversion.source}, {len(weights)} tensors, '
                   f'{len(conversion.ignored)} ignored)', logger='current')
@@ -92,6 +94,7 @@ class Pretrained:
         weights = {name.removeprefix(self.prefix): tensor
                    for name, tensor in read_weights(path, trust=is_trusted()).items()
                    if name.startswith(self.prefix)}
+        weights = backbone_as_in(module.state_dict().keys(), weights)
         if not weights.keys() & module.state_dict().keys():
             raise UserError(
                 f'{path} has no weights for {type(module).__name__} under the prefix '

@@ -118,6 +118,8 @@ class NameMap:
         requires: On the way back: names without which no model of the source is made.
         completes: On the way back: functions from the exported state dict to tensors that the
             source's files have and unimask has not.
+        takes: On the way back: maps of :mod:`unimask.convert.maps.timm_backbones` whose backbones
+            the source has by timm's names itself.
     """
 
     name: str
@@ -130,6 +132,7 @@ class NameMap:
     refused: tuple[tuple[str, str], ...] = ()
     requires: tuple[str, ...] = ()
     completes: tuple[Callable[[StateDict], StateDict], ...] = ()
+    takes: tuple[str, ...] = ()
 
     def recognises(self, names: Iterable[str]) -> bool:
         """Whether any of the names is typical of this source."""

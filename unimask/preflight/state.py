@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from unimask.convert import ConversionError, convert
+from unimask.convert import ConversionError, as_in, convert
 from unimask.errors import UserError
 from unimask.metadata import is_under, named_by, switches
 
@@ -68,7 +68,8 @@ def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str
                fine_tune: bool = False) -> None:
     """Load a state dict into a model, or say why it does not fit.
 
-    A checkpoint of another library is converted first.
+    A checkpoint of another library is converted first; the names of MMDetection's ResNet and Swin
+    and those of timm's stand for each other.
 
     Args:
         state: Names and tensors.
@@ -81,9 +82,11 @@ def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str
     Raises:
         UserError: The checkpoint does not fit.
     """
+    names = model.state_dict().keys()
+    state = as_in(names, state)
     report = compare_state(state, model)
-    if not report.shared:
-        state = _converted(state, report, path)
+    if _is_foreign(state, names):
+        state = as_in(names, _converted(state, report, path))
         report = compare_state(state, model)
         if not report.shared:
             raise UserError(f'nothing of {path} occurs in the model, also after converting it: it '
@@ -96,6 +99,12 @@ def load_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str
         _check_all(report, path)
     kept = {name: value for name, value in state.items() if name not in fresh}
     model.load_state_dict(kept, strict=False)
+
+
+def _is_foreign(state: Mapping[str, torch.Tensor], names: Set[str]) -> bool:
+    """Whether the names are another library's, whose backbones may be called as here."""
+    own_parts = {name for name in state if not name.startswith('backbone.')} or state.keys()
+    return names.isdisjoint(own_parts)
 
 
 def check_state(state: Mapping[str, torch.Tensor], model: nn.Module, *, path: str) -> None:
@@ -118,6 +127,8 @@ def _converted(state: Mapping[str, torch.Tensor], report: StateReport, path: str
     try:
         conversion = convert(state)
     except ConversionError as error:
+        if report.shared:
+            return dict(state)
         raise UserError(
             f'no parameter name of {path} occurs in the model (it starts with '
             f'{_some(report.unexpected)}; the model with {_some(report.missing)}), and it cannot '

@@ -12,7 +12,7 @@ from torch import nn
 
 from unimask.convert.huggingface.values import Values
 from unimask.convert.rules import ConversionError
-from unimask.models.backbones import TimmBackbone
+from unimask.models.backbones import TimmBackbone, TimmSwin
 from unimask.models.backbones.info import stage_widths
 
 __all__ = ['backbone_config', 'backbone_from']
@@ -122,6 +122,8 @@ def backbone_config(backbone: nn.Module) -> dict[str, Any]:
     """
     if isinstance(backbone, TimmBackbone):
         return _timm_config(backbone)
+    if isinstance(backbone, TimmSwin):
+        return _timm_swin_config(backbone)
     if isinstance(backbone, (SwinTransformer, SegSwin)):
         return _swin_config(backbone)
     if isinstance(backbone, (ResNet, SegResNet)):
@@ -136,6 +138,16 @@ def _timm_config(backbone: TimmBackbone) -> dict[str, Any]:
     return dict(model_type='timm_backbone', backbone=backbone.model_name, features_only=True,
                 use_pretrained_backbone=False, num_channels=3,
                 out_indices=[int(indices[kept]) for kept in backbone.kept])
+
+
+def _timm_swin_config(backbone: TimmSwin) -> dict[str, Any]:
+    first = backbone.layers[0].blocks[0]
+    return dict(
+        model_type='swin', embed_dim=backbone.out_channels[0],
+        depths=[len(layer.blocks) for layer in backbone.layers],
+        num_heads=[layer.blocks[0].attn.num_heads for layer in backbone.layers],
+        window_size=first.window_size[0], qkv_bias=first.attn.qkv.bias is not None,
+        mlp_ratio=first.mlp_ratio, patch_size=backbone.strides[0], out_features=list(STAGES))
 
 
 def _swin_config(backbone: nn.Module) -> dict[str, Any]:

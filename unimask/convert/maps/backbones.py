@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from unimask.convert.maps.common import norm_counters, window_indices
-from unimask.convert.maps.detectron2 import swin_rules
+from unimask.convert.maps.detectron2 import AFFINE, swin_rules
 from unimask.convert.rules import Ignore, NameMap, Rule
 
 __all__ = ['EFFICIENTNET_LITE0', 'SWIN', 'TIMM', 'TORCHVISION']
@@ -11,14 +13,33 @@ __all__ = ['EFFICIENTNET_LITE0', 'SWIN', 'TIMM', 'TORCHVISION']
 CLASSIFIER = 'classifier of the pre-training task'
 STATE = 'weight|bias|running_mean|running_var|num_batches_tracked'
 
+def channels(scale: Tensor) -> Tensor:
+    """ConvNeXt's scale of a layer, (C, 1, 1), as timm has it, (C,)."""
+    return scale.flatten()
+
+
+def _convnext(stage: int) -> tuple[Rule, ...]:
+    """A stage: torchvision counts the steps between stages too."""
+    block, target = f'features.{2 * stage + 1}.{{j}}.', f'backbone.stages.{stage}.blocks.{{j}}.'
+    names = (('block.0', 'conv_dw'), ('block.2', 'norm'), ('block.3', 'mlp.fc1'),
+             ('block.5', 'mlp.fc2'))
+    return (*(Rule(f'{block}{theirs}.{AFFINE}', f'{target}{ours}.{{p}}') for theirs, ours in names),
+            Rule(block + 'layer_scale', target + 'gamma', channels),
+            Rule(f'features.{2 * stage}.{{k:0|1}}.{AFFINE}',
+                 f'backbone.stages.{stage}.downsample.{{k}}.{{p}}' if stage
+                 else 'backbone.stem.{k}.{p}'))
+
+
 TORCHVISION = NameMap(
     name='torchvision',
-    signature=('layer1.0.conv1.weight',),
+    signature=('layer1.0.conv1.weight', 'features.{i}.{j}.layer_scale'),
     rules=(
         Rule('conv1.weight', 'backbone.conv1.weight'),
         Rule('bn1.{p*}', 'backbone.bn1.{p}'),
         Rule('layer{s:[1-4]}.{p*}', 'backbone.layer{s}.{p}'),
         Ignore('fc.{p:weight|bias}', CLASSIFIER),
+        *(rule for stage in range(4) for rule in _convnext(stage)),  # to timm's names
+        Ignore('classifier.{k:0|2}.' + AFFINE, CLASSIFIER),
     ),
     supply=(norm_counters,),
 )

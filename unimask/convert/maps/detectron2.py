@@ -56,11 +56,15 @@ SWIN_BLOCK = (
 )
 
 
-def swin_rules(prefix: str, swin: str = 'backbone.') -> tuple[Rule | Ignore, ...]:
+def swin_rules(prefix: str, swin: str = 'backbone.', *, merged_stage: str = '{i}'
+               ) -> tuple[Rule | Ignore, ...]:
     """Rules from the Swin authors' names, under a prefix, to ``mmdet.SwinTransformer``, ``swin``.
+
+    ``merged_stage`` is the stage that patch merging ``i`` ends; with timm it begins one.
     """
     block, target = prefix + 'layers.{i}.blocks.{j}.', swin + 'stages.{i}.blocks.{j}.'
-    merging, merged = prefix + 'layers.{i}.downsample.', swin + 'stages.{i}.downsample.'
+    merging = prefix + 'layers.{i}.downsample.'
+    merged = f'{swin}stages.{merged_stage}.downsample.'
     return (
         Rule(prefix + 'patch_embed.proj.' + AFFINE, swin + 'patch_embed.projection.{p}'),
         Rule(prefix + 'patch_embed.norm.' + AFFINE, swin + 'patch_embed.norm.{p}'),

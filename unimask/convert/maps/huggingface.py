@@ -167,4 +167,5 @@ HUGGINGFACE = NameMap(
                no_object_weights('class_predictor.bias'),
                without_position(of=TRANSFORMER + 'queries_features.weight',
                                 to=TRANSFORMER + 'queries_embedder.weight')),
+    takes=('timm-resnet',),
 )

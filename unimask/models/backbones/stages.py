@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unimask.errors import UserError
 from unimask.models.backbones.info import stage_widths
+from unimask.models.backbones.swin import TimmSwin
 from unimask.models.backbones.timm import TimmBackbone
 
 __all__ = ['Layout', 'StageEnd', 'stage_ends']
@@ -78,8 +79,8 @@ def stage_ends(encoder: nn.Module) -> tuple[StageEnd, ...]:
     """The ends of all stages, fine to coarse.
 
     Knows MMDetection's and MMSegmentation's Swin, Mix Transformer and ResNets, and timm's
-    backbones. In Swin and Mix Transformer a stage ends before the norm of what the encoder puts
-    out; in the others, which have none, with the map that they put out.
+    backbones. In Swin (``TimmSwin`` too) and Mix Transformer a stage ends before the norm of what
+    the encoder puts out; in the others, which have none, with the map that they put out.
 
     Raises:
         UserError: If the encoder has no stages that are known.
@@ -88,6 +89,9 @@ def stage_ends(encoder: nn.Module) -> tuple[StageEnd, ...]:
         layout = CHANNELS_LAST if encoder.channels_last else CHANNELS_FIRST
         return tuple(StageEnd(_timm_module(encoder, index), width, layout)
                      for index, width in zip(encoder.kept, encoder.out_channels, strict=True))
+    if isinstance(encoder, TimmSwin):
+        return tuple(StageEnd(layer.blocks[-1], width, CHANNELS_LAST)
+                     for layer, width in zip(encoder.layers, encoder.out_channels, strict=True))
     widths = stage_widths(encoder)
     if widths is None:
         raise UserError(

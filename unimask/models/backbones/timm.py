@@ -7,7 +7,7 @@ import difflib
 import timm
 import torch
 from mmengine.model import BaseModule
-from timm.layers import Format
+from timm.layers import Format, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -30,6 +30,8 @@ class TimmBackbone(BaseModule):
         pretrained: Let timm download its ImageNet weights. Weights from a file, an installed
             package or a URL are named in the model's ``init_cfg`` instead.
         norm_eval: Keep batch norms on their stored statistics in training, for small batches.
+        norm_cfg: Batch norms as in MMDetection: ``type`` is ``BN``, or ``SyncBN`` for norms over
+            all GPUs together; with ``requires_grad=False`` they do not learn.
         model_args: More arguments of the timm model, e.g. ``dict(drop_path_rate=0.1)``, or
             ``dict(img_size=(512, 512))`` for models that are made for one size.
 
@@ -42,11 +44,12 @@ class TimmBackbone(BaseModule):
     """
 
     def __init__(self, *, model_name: str, out_indices: tuple[int, ...] | None = None,
-                 pretrained: bool = False, norm_eval: bool = False,
+                 pretrained: bool = False, norm_eval: bool = False, norm_cfg: dict | None = None,
                  model_args: dict | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.model_name = model_name
-        self.body = _create(model_name, out_indices, pretrained, model_args or {})
+        self.body = _with_norms(
+            _create(model_name, out_indices, pretrained, model_args or {}), norm_cfg or {})
         strides = self.body.feature_info.reduction()
         channels = self.body.feature_info.channels()
         self.kept = (_select(model_name, strides) if out_indices is None
@@ -109,6 +112,26 @@ def _create(name: str, out_indices: tuple[int, ...] | None, pretrained: bool, ar
         raise UserError(
             f'timm cannot fetch the weights of "{name}" ({type(error).__name__}). With '
             'pretrained=False, model.init_cfg can name a file that is already here') from error
+
+
+def _with_norms(body: nn.Module, norm_cfg: dict) -> nn.Module:
+    """A model with the batch norms that a config asks for.
+
+    Raises:
+        UserError: It asks for others.
+    """
+    unknown = norm_cfg.keys() - {'type', 'requires_grad'}
+    kind = norm_cfg.get('type', 'BN')
+    if unknown or kind not in ('BN', 'SyncBN'):
+        raise UserError(
+            f"model.backbone.norm_cfg={dict(norm_cfg)}: timm's batch norms can be "
+            "dict(type='BN') or dict(type='SyncBN'), with requires_grad=True or False.")
+    if kind == 'SyncBN':
+        body = convert_sync_batchnorm(body)
+    for module in body.modules():
+        if isinstance(module, _BatchNorm) and module.affine:
+            module.requires_grad_(norm_cfg.get('requires_grad', True))
+    return body
 
 
 def _select(name: str, strides: list[int]) -> tuple[int, ...]:
