@@ -14,7 +14,7 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from unimask.convert import convert_state_dict
+from unimask.convert import as_in, convert_state_dict
 from unimask.models.losses import matcher, samplers
 from unimask.models.segmentors.targets import make_target_batch
 from unimask.ops import most_uncertain
@@ -46,7 +46,12 @@ class GoldenCase:
             if value is None:
                 value = np.zeros(shape, entry[2])
             official[name] = torch.from_numpy(np.asarray(value))
-        return convert_state_dict(official, source='detectron2')
+        return self._converted(official)
+
+    def _converted(self, official: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Under our names, with those of timm where the backbone is."""
+        return as_in(self.model.state_dict().keys(),
+                     convert_state_dict(official, source='detectron2'))
 
     def batch(self, name: str) -> tuple[Tensor, list[tuple[int, int]]]:
         """Normalised, padded images of a set, and their sizes."""
@@ -91,7 +96,7 @@ class GoldenCase:
         """Official name -> our name, found by converting tensors that carry a number."""
         entries = [entry for entry in self.info['state_dict'] if 'int' not in entry[2]]
         marked = {entry[0]: torch.full(entry[1], float(i)) for i, entry in enumerate(entries)}
-        ours = convert_state_dict(marked, source='detectron2')
+        ours = self._converted(marked)
         names = {}
         for name, value in ours.items():
             number = int(value.flatten()[0])

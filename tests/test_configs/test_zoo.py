@@ -14,7 +14,7 @@ import torch
 import yaml
 from mmengine.config import Config
 
-from unimask.convert import convert
+from unimask.convert import as_in, convert
 from unimask.models.heads import PerPixelHead, PerPixelQueryHead
 from unimask.registry import MODELS
 
@@ -135,7 +135,7 @@ def test_parameters_equal_the_published_ones(file: Path, published: str, index: 
     ours = {name: (tuple(tensor.shape), tensor.dtype)
             for name, tensor in model.state_dict().items()}
     assert {name: (tuple(tensor.shape), tensor.dtype)
-            for name, tensor in converted.state_dict.items()} == ours
+            for name, tensor in as_in(ours.keys(), converted.state_dict).items()} == ours
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert trainable == listing['trainable_params']
     assert set(converted.ignored) <= {'criterion.empty_weight'} | {
@@ -236,6 +236,24 @@ def test_piloting_is_set_as_the_authors_scripts_set_it() -> None:
     pilot = build(Path('mp_former/r50_8xb2_coco-instance.py')).head.pilot
     assert (pilot.groups, pilot.query_budget, pilot.label_noise, pilot.mask_noise,
             pilot.guided_layers) == (1, None, 0.2, [], None)
+
+
+def test_configs_with_backbones_of_timm_differ_in_the_backbone_alone() -> None:
+    """Of what they say in ``Same As``; that the numbers agree is tested with the backbones."""
+    entries = {entry['Name']: entry for entry in metafile_entries()}
+    twins = [entry for entry in entries.values() if 'Same As' in entry]
+    assert {entry['Name'] for entry in twins} == {
+        f'{file.parts[0]}_{file.stem}' for file in FILES if file.stem.startswith('timm-')}
+    for entry in twins:
+        other = entries[entry['Same As']]
+        ours, theirs = (load(Path(each['Config']).relative_to('configs')).to_dict()
+                        for each in (entry, other))
+        assert ours['model'].pop('backbone') != theirs['model'].pop('backbone')
+        for cfg in (ours, theirs):
+            cfg.pop('encoder')
+        assert ours == theirs
+        same = ('Published Config', 'Metadata')
+        assert [entry[key] for key in same] == [other[key] for key in same]
 
 
 def test_metafiles_name_existing_configs_and_mark_their_numbers() -> None:

@@ -16,18 +16,22 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 
 TOLERANCE = 1e-4
-CASES = {
-    'mask2former_r50_coco_panoptic': 'mask2former/r50_8xb2_coco-panoptic.py',
-    'mask2former_r50_coco_instance': 'mask2former/r50_8xb2_coco-instance.py',
-    'mask2former_swin_t_ade20k_semantic': 'mask2former/swin-t_8xb2_ade20k.py',
-    'maskformer_r50_ade20k_semantic': 'maskformer/r50_8xb2_ade20k.py',
-}
+CASES = [
+    ('mask2former_r50_coco_panoptic', 'mask2former/r50_8xb2_coco-panoptic.py'),
+    ('mask2former_r50_coco_instance', 'mask2former/r50_8xb2_coco-instance.py'),
+    ('mask2former_swin_t_ade20k_semantic', 'mask2former/swin-t_8xb2_ade20k.py'),
+    ('maskformer_r50_ade20k_semantic', 'maskformer/r50_8xb2_ade20k.py'),
+    ('mask2former_r50_coco_panoptic', 'mask2former/timm-r50_8xb2_coco-panoptic.py'),
+    ('mask2former_swin_t_ade20k_semantic', 'mask2former/timm-swin-t_8xb2_ade20k.py'),
+]
 
 
-@pytest.fixture(scope='module', params=CASES, ids=list(CASES))
+@pytest.fixture(scope='module', params=[
+    pytest.param(each, id=f'timm-{each[0]}' if '/timm-' in each[1] else each[0],
+                 marks=[pytest.mark.slow] if '/timm-' in each[1] else []) for each in CASES])
 def case(request: pytest.FixtureRequest, goldens: Path, repo: Path) -> GoldenCase:
-    model = Config.fromfile(repo / 'configs' / CASES[request.param]).model
-    return GoldenCase(goldens, request.param, model)
+    name, config = request.param
+    return GoldenCase(goldens, name, Config.fromfile(repo / 'configs' / config).model)
 
 
 def test_trainable_parameters(case: GoldenCase) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from unimask.apis import Segmenter
 from unimask.errors import UserError
+from unimask.own_data.recipe import models
 from unimask.own_data.training import train, write_config
 
 
@@ -81,6 +82,15 @@ class TestRefused:
             train(folders.label_maps(tmp_path / 'own'), tmp_path / 'run', resume=True)
 
 
+def test_models_take_backbones_of_timm_where_there_are_equal_ones() -> None:
+    known = models()
+    assert known['mask2former-r50'] == ('mask2former', 'timm-r50')
+    assert known['mp-former-swin-l'] == ('mp_former', 'timm-swin-l')
+    assert known['mask2former-convnext-t'] == ('mask2former', 'convnext-t')
+    assert known['mask2former-r101c'] == ('mask2former', 'r101c')  # timm has none
+    assert not [name for name in known if 'timm' in name or 'semask' in name]
+
+
 def test_weights_of_a_trained_model(tmp_path: Path) -> None:
     from mmengine.config import Config
     own = folders.label_maps(tmp_path / 'own')
@@ -89,5 +99,5 @@ def test_weights_of_a_trained_model(tmp_path: Path) -> None:
     cfg = Config.fromfile(tmp_path / 'run' / 'config.py')
     assert cfg.load_from == str(tmp_path / 'model.pth')
     assert cfg.model.init_cfg is None
-    assert cfg.model.backbone.type == 'mmdet.ResNet'
+    assert cfg.model.backbone.type == 'TimmBackbone'
     assert cfg.train_dataloader.dataset.metainfo.classes == ('background', 'disk', 'square')

@@ -91,7 +91,7 @@ def method_table(metafiles: Iterable[dict]) -> str:
 def _backbones(models: list[dict]) -> str:
     members: dict[str, list[str]] = {}
     for model in models:
-        name = Path(model['Config']).stem.split('_')[0]
+        name = Path(model['Config']).stem.split('_')[0].removeprefix('timm-')
         plain = name.removeprefix('semask-')
         family, member = BACKBONES.get(plain) or (plain, '')
         family = family if name == plain else f'SeMask {family}'

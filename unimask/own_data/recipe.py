@@ -79,11 +79,15 @@ class Settings:
 
 
 def models() -> dict[str, tuple[str, str]]:
-    """Names of models, with their files of ``configs/_base_``: method and backbone."""
-    backbones = sorted(path.stem for path in (_bases() / 'backbones').glob('*.py')
-                       if not path.stem.startswith('semask'))
-    return {f'{method}-{backbone}': (method.replace('-', '_'), backbone)
-            for method in _METHODS for backbone in backbones}
+    """Names of models, with their files of ``configs/_base_``: method and backbone.
+
+    Of two files with equal backbones that of timm is taken, which needs no MMDetection.
+    """
+    stems = sorted(path.stem for path in (_bases() / 'backbones').glob('*.py'))
+    backbones = {stem: f'timm-{stem}' if f'timm-{stem}' in stems else stem for stem in stems
+                 if not stem.startswith(('semask-', 'timm-'))}
+    return {f'{method}-{name}': (method.replace('-', '_'), file)
+            for method in _METHODS for name, file in backbones.items()}
 
 
 def choose_settings(data: OwnData, machine: Machine, *, model: str = 'auto',
