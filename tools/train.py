@@ -31,6 +31,7 @@ def main() -> None:
     args = parse_args()
     from unimask.engine import Runner
     from unimask.preflight import prepare_config
+    from unimask.report import report_after
     from unimask.utils import register_all_modules
     register_all_modules()
     cfg = config_from(args)
@@ -46,7 +47,9 @@ def main() -> None:
             raise UserError('--auto-scale-lr: the config does not say for which batch size its '
                             'learning rate is meant; add auto_scale_lr=dict(base_batch_size=16).')
         cfg.auto_scale_lr.enable = True
-    Runner.from_cfg(prepare_config(cfg, mode='train', amp=args.amp)).train()
+    runner = Runner.from_cfg(prepare_config(cfg, mode='train', amp=args.amp))
+    runner.train()
+    report_after(runner.work_dir)
 
 
 if __name__ == '__main__':

@@ -19,6 +19,8 @@ COMMANDS = {
     'predict': ('misc/predict.py', 'predict pictures'),
     'check': ('misc/check.py', 'look at data before a training: what there is, what looks wrong'),
     'browse': ('misc/browse.py', 'write pictures as the network sees them'),
+    'report': ('analysis_tools/report.py', 'write a page about a training: curves, scores, worst '
+                                           'pictures'),
     'convert': ('model_converters/convert.py', 'bring checkpoints of other libraries here, and '
                                                'back'),
     'demo': ('misc/demo.py', 'train a small model on drawn scenes, and evaluate it'),

@@ -1,5 +1,6 @@
 """Non-finite losses, signals, the progress line, pictures."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -107,3 +108,24 @@ def test_user_can_switch_a_hook_off(config: Config) -> None:
     config.default_hooks.finite_loss = None
     names = Runner.from_cfg(prepare_config(config)).get_hooks_info()
     assert 'FiniteLossHook' not in names and 'InterruptHook' in names
+    assert 'RecordHook' in names
+
+
+def test_what_a_report_needs_is_noted(config: Config) -> None:
+    """Also with a metric that tells nothing of classes and pictures."""
+    config.train_cfg.max_iters = 5
+    prepared = prepare_config(config)
+    runner = Runner.from_cfg(prepared)
+    runner.train()
+    noted = [json.loads(line) for line in
+             (Path(runner.log_dir) / 'evaluations.json').read_text().splitlines()]
+    assert [(each['step'], each['scores'], each['tables'], each['worst']) for each in noted] == [
+        (step, {'toy/score': 4.0}, {}, None) for step in (4, 5)]
+    told = json.loads((Path(runner.log_dir) / 'run.json').read_text())
+    assert told['first_step'] == 0 and told['steps'] == 5
+    assert told['data']['train'] == dict(images=7, objects=None, classes=3, source='')
+    prepared.resume, prepared.train_cfg.max_iters = True, 6
+    resumed = Runner.from_cfg(prepared)
+    resumed.train()
+    told = json.loads((Path(resumed.log_dir) / 'run.json').read_text())
+    assert told['first_step'] == 5

@@ -37,8 +37,9 @@ def test_import_contracts_hold(repo: Path) -> None:
 
 def test_contract_catches_a_wrong_import(repo: Path, tmp_path: Path) -> None:
     package = tmp_path / 'unimask'
-    folders = ('apis', 'own_data', 'survey', 'engine', 'preflight', 'datasets', 'evaluation',
-               'convert', 'visualization', 'models', 'checkpoints', 'ops', 'structures', 'utils')
+    folders = ('apis', 'own_data', 'survey', 'report', 'engine', 'preflight', 'datasets',
+               'evaluation', 'convert', 'visualization', 'models', 'checkpoints', 'ops',
+               'structures', 'utils')
     for folder in folders:
         (package / folder).mkdir(parents=True)
         (package / folder / '__init__.py').touch()

@@ -16,7 +16,8 @@ CONFIG = ROOT / 'configs/demo/mask2former_shapes.py'
 SMALL = {
     'model.backbone.model_name': 'resnet10t', 'model.neck.num_layers': 1,
     'model.head.num_layers': 3, 'train_dataloader.batch_size': 2,
-    'default_hooks.logger.interval': 1, 'default_hooks.checkpoint.interval': 2}
+    'default_hooks.logger.interval': 1, 'default_hooks.checkpoint.interval': 2,
+    'default_hooks.record': None}  # and so no report
 
 
 @pytest.fixture(scope='session')

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from unimask.checkpoints.fetching import fetch
-from unimask.checkpoints.finding import check_exists, checkpoints_of, latest_checkpoint
+from unimask.checkpoints.finding import (
+    best_checkpoint,
+    check_exists,
+    checkpoints_of,
+    latest_checkpoint,
+)
 from unimask.checkpoints.plain import to_plain
 from unimask.checkpoints.reading import (
     classes_of,
@@ -25,7 +30,7 @@ from unimask.checkpoints.writing import (
 
 __all__ = [
     'atomic_file', 'atomic_folder', 'atomic_safetensors_save', 'atomic_torch_save',
-    'atomic_write_bytes', 'atomic_write_text', 'check_exists', 'checkpoints_of', 'classes_of',
-    'fetch', 'is_trusted', 'latest_checkpoint', 'read_checkpoint', 'read_shards', 'read_weights',
-    'remove_parts', 'to_plain', 'trusting', 'weights_of',
+    'atomic_write_bytes', 'atomic_write_text', 'best_checkpoint', 'check_exists',
+    'checkpoints_of', 'classes_of', 'fetch', 'is_trusted', 'latest_checkpoint', 'read_checkpoint',
+    'read_shards', 'read_weights', 'remove_parts', 'to_plain', 'trusting', 'weights_of',
 ]

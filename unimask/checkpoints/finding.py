@@ -7,7 +7,8 @@ from pathlib import Path
 
 from unimask.errors import UserError, did_you_mean
 
-__all__ = ['WEIGHT_SUFFIXES', 'check_exists', 'checkpoints_of', 'latest_checkpoint']
+__all__ = ['WEIGHT_SUFFIXES', 'best_checkpoint', 'check_exists', 'checkpoints_of',
+           'latest_checkpoint']
 
 WEIGHT_SUFFIXES = ('.pth', '.pt', '.bin', '.pkl', '.safetensors')
 # What other libraries call the weights in a folder that they saved.
@@ -40,6 +41,12 @@ def _noted(folder: Path) -> Path | None:
 def latest_checkpoint(work_dir: str | Path) -> str | None:
     """Path of the newest checkpoint of a run, None when it has none."""
     return next(map(str, checkpoints_of(work_dir)), None)
+
+
+def best_checkpoint(work_dir: str | Path) -> str | None:
+    """Path of the checkpoint that a run kept as its best, None when it kept none."""
+    found = sorted(Path(work_dir).glob('best_*.pth'), key=lambda path: path.stat().st_mtime_ns)
+    return str(found[-1]) if found else None
 
 
 def check_exists(path: str | Path, *, role: str) -> str:

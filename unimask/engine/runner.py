@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +45,7 @@ from unimask.checkpoints import (
 )
 from unimask.engine.accumulation import accumulated_gradients
 from unimask.engine.data_order import NumberedSampler, SeededDataset, SkippingBatches
+from unimask.engine.description import device_name, package_versions
 from unimask.engine.hooks import CheckpointHook
 from unimask.engine.resuming import (
     check_resumable,
@@ -62,11 +61,8 @@ from unimask.errors import UserError
 from unimask.ops.cpu.memory import keep_freed_memory
 from unimask.preflight.state import load_state
 from unimask.registry import DATA_SAMPLERS, DATASETS, RUNNERS
-from unimask.version import __version__
 
 __all__ = ['Runner']
-
-_LOGGED_PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'timm')
 
 
 @RUNNERS.register_module()
@@ -153,11 +149,12 @@ class Runner(mmengine.runner.Runner):
         """Register MMEngine's default hooks and those of this package.
 
         A hook is switched off by giving None for its name (``reproducible``, ``finite_loss``,
-        ``interrupt``).
+        ``interrupt``, ``record``).
         """
         ours = dict(reproducible=dict(type='ReproducibleHook'),
                     finite_loss=dict(type='FiniteLossHook'),
-                    interrupt=dict(type='InterruptHook'))
+                    interrupt=dict(type='InterruptHook'),
+                    record=dict(type='RecordHook'))
         given = dict(hooks or {})
         off = {name for name in ours if name in given and given[name] is None}
         merged = {name: hook for name, hook in {**ours, **given}.items() if name not in off}
@@ -314,13 +311,9 @@ class Runner(mmengine.runner.Runner):
 
     def _log_env(self, env_cfg: dict) -> None:
         """Log what a result depends on; the whole config is in the work directory."""
-        device = (torch.cuda.get_device_name() if torch.cuda.is_available() else
-                  f'CPU with {torch.get_num_threads()} threads')
-        versions = ', '.join(f'{name} {sys.modules[name].__version__}'
-                             for name in _LOGGED_PACKAGES if name in sys.modules)
-        self.logger.info(f'unimask {__version__}, Python {platform.python_version()}, '
-                         f'{versions}')
-        self.logger.info(f'{device}, {self.world_size} process(es), seed {self.seed}')
+        versions = ', '.join(f'{name} {version}' for name, version in package_versions().items())
+        self.logger.info(versions)
+        self.logger.info(f'{device_name()}, {self.world_size} process(es), seed {self.seed}')
         self.logger.info(f'config {self.cfg.filename}, work directory {self.work_dir}')
 
     @cached_property

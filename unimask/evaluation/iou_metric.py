@@ -44,6 +44,7 @@ class MeanIoUMetric(BaseMetric):
     """
 
     default_prefix = 'semantic'
+    image_score = "mean IoU of the classes in the picture's truth"
 
     def __init__(
             self, *, average: Average = 'gt_present', boundary: bool = False,
@@ -84,13 +85,17 @@ class MeanIoUMetric(BaseMetric):
         if self.boundary:
             near = iou_scores(areas[3:], average=self.average)
             scores |= dict(boundary_mIoU=near['mIoU'], boundary_IoU=near['IoU'])
-        return self._report(scores, taxonomy.classes)
+        self.image_scores = 100 * np.array([iou_scores(one[:3])['mIoU'] for one in results])
+        shown_by = np.sum([nothing[2] > 0, *(one[2] > 0 for one in results)], axis=0)
+        return self._report(scores, taxonomy.classes, shown_by)
 
-    def _report(self, scores: dict, classes: Sequence[str]) -> dict[str, float]:
+    def _report(self, scores: dict, classes: Sequence[str], shown_by: np.ndarray
+                ) -> dict[str, float]:
         columns = ('IoU', 'Acc', 'boundary_IoU')[:3 if self.boundary else 2]
         names = ('mIoU', 'mAcc', 'aAcc', 'fwIoU', 'boundary_mIoU')[:5 if self.boundary else 4]
         rows = 100 * np.stack([scores[column] for column in columns], axis=1)
-        self.class_tables = [ClassTable(classes, columns, rows)]
+        self.class_tables = [ClassTable(classes, columns, rows, counted='pictures',
+                                        counts=shown_by)]
         if self.per_class:
             print_log(str(self.class_tables[0]), 'current')
         summary = 100 * np.array([[scores[name] for name in names]])

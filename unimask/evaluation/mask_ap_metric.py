@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -28,6 +29,7 @@ from unimask.evaluation.coco_ap import (
     average_precision,
     choose_backend,
 )
+from unimask.evaluation.instance_quality import IMAGE_SCORE, instance_quality
 from unimask.evaluation.samples import naming_image, predicted, taxonomy_of
 from unimask.evaluation.tables import ClassTable, score_table
 from unimask.registry import METRICS
@@ -65,6 +67,7 @@ class MaskAPMetric(BaseMetric):
     """
 
     default_prefix = 'instance'
+    image_score = IMAGE_SCORE
 
     def __init__(
             self, *, ann_file: str | None = None, data_root: str = '',
@@ -112,7 +115,9 @@ class MaskAPMetric(BaseMetric):
         """Scores of all images together."""
         taxonomy = taxonomy_of(self.dataset_meta, 'MaskAPMetric')
         names = [taxonomy.classes[label] for label in taxonomy.thing_ids]
+        self.image_scores = []
         if self.ann_file is None:
+            self.image_scores = [100 * instance_quality(record) for record in results]
             results = sorted(results, key=_image_order)
             image_ids = list(range(1, len(results) + 1))
             truth = coco_dataset(results, image_ids, taxonomy)
@@ -121,6 +126,7 @@ class MaskAPMetric(BaseMetric):
             truth = json.loads(Path(self.ann_file).read_text())
             truth, image_ids = _numbered(truth, _check_images(results, truth, self.ann_file))
             categories = _match_categories(truth, taxonomy, self.ann_file)
+        counts = _true_counts(truth, image_ids, list(categories.values()))
         scores, self.class_tables = {}, []
         for iou_type in self.iou_types:
             result = average_precision(
@@ -128,15 +134,18 @@ class MaskAPMetric(BaseMetric):
                 category_ids=list(categories.values()), image_ids=image_ids, iou_type=iou_type,
                 backend=self.backend)
             order = np.argsort(np.argsort(list(categories.values())))
-            self._log(iou_type, names, result.per_category[order], result)
+            self._log(iou_type, names, result.per_category[order], counts, result)
             head = '' if iou_type == 'segm' else f'{iou_type}_'
             scores |= {head + name: 100 * value for name, value in result.summary.items()}
         return scores
 
     def _log(
-            self, iou_type: str, names: list[str], per_class: np.ndarray, result: APScores) -> None:
+            self, iou_type: str, names: list[str], per_class: np.ndarray, counts: list[int],
+            result: APScores) -> None:
         head = '' if iou_type == 'segm' else f'{iou_type}_'
-        self.class_tables.append(ClassTable(names, (f'{head}AP', f'{head}AP50'), 100 * per_class))
+        self.class_tables.append(ClassTable(
+            names, (f'{head}AP', f'{head}AP50'), 100 * per_class, counted='objects',
+            counts=counts))
         if self.per_class:
             print_log(str(self.class_tables[-1]), 'current')
         row = 100 * np.array([list(result.summary.values())])
@@ -153,6 +162,14 @@ class MaskAPMetric(BaseMetric):
                     item, id=len(found) + 1, image_id=image_id,
                     category_id=categories[item['category_id']]))
         return found
+
+
+def _true_counts(truth: dict, image_ids: Sequence[int], categories: Sequence[int]) -> list[int]:
+    """Objects of each category in these images, crowd regions left out."""
+    images = set(image_ids)
+    counts = Counter(entry['category_id'] for entry in truth['annotations']
+                     if entry['image_id'] in images and not entry.get('iscrowd'))
+    return [counts[category] for category in categories]
 
 
 def _match_categories(truth: dict, taxonomy: Taxonomy, ann_file: str) -> dict[int, int]:

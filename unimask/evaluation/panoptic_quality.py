@@ -105,6 +105,30 @@ def panoptic_quality(statistics: Sequence[np.ndarray], things: Sequence[bool]) -
         stuff=_mean(per_class[~is_thing]))
 
 
+def image_quality(statistics: Sequence[np.ndarray]) -> np.ndarray:
+    """PQ of every image by itself, the segments of all its classes taken together.
+
+    Args:
+        statistics: What :func:`panoptic_statistics` returned for each image.
+
+    Returns:
+        One fraction per image, NaN where there is no segment.
+    """
+    sums = np.array([rows[:, _TP:].sum(axis=0) for rows in statistics]).reshape(-1, 4)
+    tp, fp, fn, iou = sums.T
+    weight = tp + 0.5 * fp + 0.5 * fn
+    return np.divide(iou, weight, where=weight > 0, out=np.full(len(sums), np.nan))
+
+
+def true_segments(statistics: Sequence[np.ndarray], num_classes: int) -> np.ndarray:
+    """(K,) segments of each class in the truth of all images."""
+    counts = np.zeros(num_classes, dtype=np.int64)
+    for rows in statistics:
+        found = rows[:, _TP] + rows[:, _FN]
+        np.add.at(counts, rows[:, _LABEL].astype(int), found.astype(np.int64))
+    return counts
+
+
 def _class_quality(rows: np.ndarray) -> tuple[float, float, float]:
     tp, fp, fn = rows[:, _TP:_FN + 1].sum(axis=0)
     iou = math.fsum(rows[:, _IOU])

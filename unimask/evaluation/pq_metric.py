@@ -9,7 +9,12 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from unimask.evaluation.panoptic_quality import panoptic_quality, panoptic_statistics
+from unimask.evaluation.panoptic_quality import (
+    image_quality,
+    panoptic_quality,
+    panoptic_statistics,
+    true_segments,
+)
 from unimask.evaluation.samples import naming_image, predicted_segments, taxonomy_of, truth_segments
 from unimask.evaluation.tables import ClassTable, score_table
 from unimask.registry import METRICS
@@ -33,6 +38,7 @@ class PQMetric(BaseMetric):
     """
 
     default_prefix = 'panoptic'
+    image_score = 'PQ of the picture, the segments of all classes taken together'
 
     def __init__(
             self, *, per_class: bool = True, prefix: str | None = None,
@@ -55,7 +61,10 @@ class PQMetric(BaseMetric):
         quality = panoptic_quality(results, taxonomy.things)
         names, columns = ('all', 'things', 'stuff'), ('PQ', 'SQ', 'RQ')
         summary = 100 * np.stack([quality[name] for name in names])
-        self.class_tables = [ClassTable(taxonomy.classes, columns, 100 * quality['per_class'])]
+        self.image_scores = 100 * image_quality(results)
+        self.class_tables = [ClassTable(
+            taxonomy.classes, columns, 100 * quality['per_class'], counted='segments',
+            counts=true_segments(results, taxonomy.num_classes))]
         if self.per_class:
             print_log(str(self.class_tables[0]), 'current')
         print_log(score_table(names, summary, columns, first='panoptic'), 'current')

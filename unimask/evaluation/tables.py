@@ -24,11 +24,15 @@ class ClassTable:
         classes: (R,) names.
         columns: (C,) names of the scores, as in the metric's summary.
         scores: (R, C) percentages, NaN where there is nothing to score.
+        counted: What ``counts`` counts, such as ``objects``; empty without counts.
+        counts: (R,) how many the truth has of every class.
     """
 
     classes: Sequence[str]
     columns: Sequence[str]
     scores: np.ndarray
+    counted: str = ''
+    counts: Sequence[int] = ()
 
     def __str__(self) -> str:
         return score_table(self.classes, self.scores, self.columns, first='class')

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from unimask.checkpoints import atomic_write_text, latest_checkpoint
+from unimask.checkpoints import atomic_write_text, best_checkpoint, latest_checkpoint
 from unimask.errors import UserError
 from unimask.own_data.parts import OwnData, Splitting
 from unimask.own_data.recipe import Machine, choose_settings, make_config
 from unimask.own_data.recognition import recognise
+from unimask.report import report_after
 
 __all__ = ['next_steps', 'train', 'write_config']
 
@@ -60,7 +61,8 @@ def train(data: str | Path, out: str | Path, *, model: str = 'auto', task: str =
     cfg.resume = resume
     cfg.randomness = dict(seed=random.randrange(2**31) if seed is None else seed)
     Runner.from_cfg(prepare_config(cfg, mode='train', amp=amp)).train()
-    return _best(out)
+    report_after(out)
+    return Path(best_checkpoint(out) or latest_checkpoint(out) or out)
 
 
 def write_config(data: Path, out: Path, *, model: str = 'auto', task: str = 'auto',
@@ -108,11 +110,6 @@ def _check(data: Path, out: Path, *, iterations: int | None, val_share: float,
 def _header(data: Path, own: OwnData) -> str:
     notes = ''.join(f'# {note}\n' for note in own.notes)
     return f'# Written by `unimask train` for {data.absolute()}: {own.format}.\n{notes}'
-
-
-def _best(out: Path) -> Path:
-    found = sorted(out.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found else Path(latest_checkpoint(out) or out)
 
 
 def next_steps(checkpoint: Path) -> str:

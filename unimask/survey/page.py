@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from statistics import median
 
-import cv2
 import numpy as np
 
 from unimask.checkpoints import atomic_write_text
 from unimask.errors import UserError
 from unimask.survey.findings import Finding
 from unimask.survey.splits import SplitSurvey
-from unimask.visualization import UniversalVisualizer
+from unimask.visualization import UniversalVisualizer, html
 
 __all__ = ['summary', 'write_page']
-
-_WIDTH = 420  # pixels of a drawing
-_STYLE = """
-body {font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1320px; color: #222}
-table {border-collapse: collapse; margin: 1em 0} td, th {padding: .2em .8em; text-align: right}
-td:first-child, th:first-child {text-align: left} tr:nth-child(even) {background: #f4f4f4}
-.error {color: #b00020} .warning {color: #8a5a00} .note {color: #555}
-.bar {display: inline-block; height: .8em; background: #4a7fb5}
-.sheet {display: flex; flex-wrap: wrap; gap: 12px} figure {margin: 0; width: 420px}
-figcaption {font-size: 12px; color: #555; overflow-wrap: anywhere} img {width: 100%}
-"""
 
 
 def summary(splits: Sequence[SplitSurvey]) -> list[str]:
@@ -59,14 +46,12 @@ def write_page(path: Path, title: str, splits: Sequence[SplitSurvey],
         findings: What looks wrong.
         pictures: Pictures to show of each split, spread over it.
     """
-    parts = [f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>'
-             f'<style>{_STYLE}</style><h1>{escape(title)}</h1>',
-             *(f'<p>{escape(line)}</p>' for line in summary(splits)),
+    parts = [*(f'<p>{escape(line)}</p>' for line in summary(splits)),
              _findings(findings), _classes(splits)]
     for split in splits:
-        parts += [f'<h2>{split.name}</h2><div class="sheet">', *_sheet(split, pictures), '</div>']
+        parts += [f'<h2>{split.name}</h2>', html.sheet(_sheet(split, pictures))]
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_text('\n'.join(parts), path)
+    atomic_write_text(html.document(title, parts), path)
 
 
 def _findings(findings: Sequence[Finding]) -> str:
@@ -77,20 +62,17 @@ def _findings(findings: Sequence[Finding]) -> str:
 
 def _classes(splits: Sequence[SplitSurvey]) -> str:
     """A table of the classes; the bar is the share of the labelled pixels."""
-    head = ''.join(f'<th>{split.name}: pictures</th><th>segments</th><th>pixels</th><th></th>'
-                   for split in splits)
-    rows = []
-    for label, name in enumerate(splits[0].taxonomy.classes):
-        cells = ''.join(_cells(split, label) for split in splits)
-        rows.append(f'<tr><td>{escape(name)}</td>{cells}</tr>')
-    return f'<h2>Classes</h2><table><tr><th>class</th>{head}</tr>{"".join(rows)}</table>'
+    head = [title for split in splits
+            for title in (f'{split.name}: pictures', 'segments', 'pixels')]
+    rows = [[escape(name), *(cell for split in splits for cell in _cells(split, label))]
+            for label, name in enumerate(splits[0].taxonomy.classes)]
+    return f'<h2>Classes</h2>{html.table(["class", *head], rows)}'
 
 
-def _cells(split: SplitSurvey, label: int) -> str:
+def _cells(split: SplitSurvey, label: int) -> list[str]:
     share = split.pixels[label] / max(split.pixels.total(), 1)
-    return (f'<td>{split.pictures[label]}</td><td>{split.segments[label]}</td><td>{share:.1%}</td>'
-            f'<td style="text-align:left"><span class="bar" style="width:{120 * share:.0f}px">'
-            '</span></td>')
+    return [str(split.pictures[label]), str(split.segments[label]),
+            f'{share:.1%} {html.bar(share)}']
 
 
 def _sheet(split: SplitSurvey, count: int) -> Iterator[str]:
@@ -106,14 +88,4 @@ def _sheet(split: SplitSurvey, count: int) -> Iterator[str]:
             continue
         image = item['inputs'].numpy().transpose(1, 2, 0)[..., ::-1]
         drawn = visualizer.draw(np.ascontiguousarray(image), item['data_samples'])
-        yield (f'<figure><img src="data:image/jpeg;base64,{_jpeg(drawn)}" alt="">'
-               f'<figcaption>{escape(path)}, {split.counts.get(path, 0)} segments</figcaption>'
-               '</figure>')
-
-
-def _jpeg(picture: np.ndarray) -> str:
-    factor = min(1.0, 2 * _WIDTH / picture.shape[1])
-    if factor < 1:
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return base64.b64encode(data).decode('ascii')
+        yield html.figure(drawn, f'{path}, {split.counts.get(path, 0)} segments')

@@ -1,0 +1,8 @@
+"""A page about a training: what was trained, how it went, what is still wrong."""
+
+from __future__ import annotations
+
+from unimask.report.records import Record, read_record
+from unimask.report.writing import report_after, write_report
+
+__all__ = ['Record', 'read_record', 'report_after', 'write_report']
