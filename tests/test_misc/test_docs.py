@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from unimask.__main__ import COMMANDS, _tool
 from unimask.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,47 @@ def test_python_examples_run(page: Path, tmp_path: Path) -> None:
 def test_named_files_exist(page: Path) -> None:
     missing = {path for path in NAMED_FILE.findall(page.read_text()) if not (ROOT / path).exists()}
     assert missing == set()
+
+
+def commands(text: str) -> list[tuple[str, list[str]]]:
+    """Tool and options of the commands in blocks and in single quotes of code."""
+    found = []
+    for line in re.findall(r'`([^`\n]+)`|^([^`\n]+)$', text.replace('\\\n', ' '), re.MULTILINE):
+        words = (line[0] or line[1]).partition('#')[0].split()
+        if words[:1] == ['unimask'] and len(words) > 1 and words[1] in COMMANDS:
+            found.append((_tool(words[1], words[2:]), words[2:]))
+        elif words[:1] == ['python'] and len(words) > 1 and words[1].startswith('tools/'):
+            found.append((words[1].removeprefix('tools/'), words[2:]))
+    return found
+
+
+def options(tool: str) -> set[str]:
+    """Those that a tool's parser knows."""
+    path = ROOT / 'tools' / tool
+    text = path.read_text()
+    if 'add_common_options' in text:
+        text += (ROOT / 'unimask' / 'cli.py').read_text()
+    for package in re.findall(r'^ *from (\w+)', text, re.MULTILINE):  # in a folder beside it
+        text += ''.join(part.read_text() for part in (path.parent / package).glob('*.py'))
+    return {'--help', *re.findall(r"'(--[\w-]+)'", text)}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name)
+def test_options_exist(page: Path) -> None:
+    wrong = [f'{tool} {word}' for tool, words in commands(page.read_text()) for word in words
+             if word.startswith('--') and word.partition('=')[0] not in options(tool)]
+    assert wrong == []
+
+
+def test_options_are_found_in_blocks_and_tables() -> None:
+    text = ('| `a` | `unimask report RUN --evaluat`, `--x` |\n```bash\nunimask train --data F --out R\n'
+            'python tools/test.py C \\\n  --out F --wrong\n```\n')
+    assert commands(text) == [
+        ('analysis_tools/report.py', ['RUN', '--evaluat']),
+        ('misc/train_folder.py', ['--data', 'F', '--out', 'R']),
+        ('test.py', ['C', '--out', 'F', '--wrong'])]
+    assert '--evaluate' in options('analysis_tools/report.py')
+    assert {'--out', '--work-dir'} <= options('test.py')
 
 
 @pytest.mark.parametrize('page', PAGES, ids=name)
