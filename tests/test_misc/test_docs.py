@@ -80,7 +80,8 @@ def test_options_exist(page: Path) -> None:
 
 def test_options_are_found_in_blocks_and_tables() -> None:
     text = ('| `a` | `unimask report RUN --evaluat`, `--x` |\n'
-            '```bash\nunimask train --data F --out R\npython tools/test.py C \\\n  --out F --wrong\n```\n')
+            '```bash\nunimask train --data F --out R\n'
+            'python tools/test.py C \\\n  --out F --wrong\n```\n')
     assert commands(text) == [
         ('analysis_tools/report.py', ['RUN', '--evaluat']),
         ('misc/train_folder.py', ['--data', 'F', '--out', 'R']),
