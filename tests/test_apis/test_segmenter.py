@@ -66,6 +66,12 @@ def test_everything_in_numpy() -> None:
     assert np.bincount(found.panoptic.ravel()).tolist() == [66, 24, 30]
 
 
+@pytest.mark.parametrize('device', ['cuda:99', 'gpu', 'xpu'])
+def test_a_device_that_is_not_there(device: str, checkpoint: Path) -> None:
+    with pytest.raises(UserError, match=f'no device {device!r} here, only cpu'):
+        Segmenter.from_pretrained(checkpoint, device=device)
+
+
 def test_thresholds() -> None:
     assert result(min_score=0.4).instances.scores.tolist() == pytest.approx([0.9, 0.5])
     assert result(duplicate_iou=0.8).instances.scores.tolist() == pytest.approx([0.9, 0.2])

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import own_folders as folders
 import pytest
+from PIL import Image
 
 from unimask.errors import UserError
-from unimask.own_data import OwnData, Part, recognise
+from unimask.own_data import OwnData, Part, pairs, recognise
 from unimask.own_data.parts import Splitting, known_split
 from unimask.own_data.recipe import Machine, choose_settings, make_config
 from unimask.registry import DATASETS
@@ -182,6 +184,57 @@ class TestWrong:
         (own / 'images').rename(tmp_path / 'elsewhere')
         with pytest.raises(UserError, match=r'labels.json names images that are in no folder'):
             prepared(own)
+
+    @pytest.mark.parametrize(('make', 'file'), [
+        (folders.coco_split, 'train2017/scene 1.jpg'), (folders.panoptic, 'images/scene 1.jpg'),
+        (folders.panoptic, 'annotations/panoptic/scene 4.png'),
+        (folders.yolo, 'images/train/scene 2.jpg')])
+    def test_a_file_that_is_no_picture_or_not_there(self, make: Callable, file: str,
+                                                    tmp_path: Path) -> None:
+        """Also of those at the end of a list."""
+        own = make(tmp_path / 'own')
+        (own / file).write_bytes(b'no picture')
+        with pytest.raises(UserError, match=f'{file} cannot be read .it is no picture'):
+            prepared(own)
+        if make is not folders.yolo:  # whose pictures are those that are there
+            (own / file).unlink()
+            with pytest.raises(UserError, match=f'{file} is not there'):
+                prepared(own)
+
+    @pytest.mark.parametrize(('make', 'file'), [
+        (folders.label_maps, 'masks/scene 3.png'),
+        (folders.object_masks, 'masks/scene 3/square_1.png')])
+    def test_labels_of_another_size(self, make: Callable, file: str, tmp_path: Path) -> None:
+        own = make(tmp_path / 'own')
+        folders.write_map(own / file, np.ones((10, 12)))
+        with pytest.raises(UserError, match=f'{file} has 10 x 12 pixels.*scene 3.* 40 x 48'):
+            prepared(own)
+
+    def test_pictures_that_lie_on_their_side(self, tmp_path: Path) -> None:
+        """Maps as the picture is stored and as it is looked at are both of its size."""
+        own = folders.label_maps(tmp_path / 'own')
+        exif = Image.Exif()
+        exif[274] = 6  # a quarter turn
+        Image.new('RGB', (40, 48)).save(own / 'images' / 'scene 3.jpg', exif=exif)
+        Image.new('RGB', (48, 40)).save(own / 'images' / 'scene 4.jpg', exif=exif)
+        prepared(own)
+
+    def test_a_map_without_picture(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        own, told = folders.label_maps(tmp_path / 'own'), []
+        monkeypatch.setattr(pairs, 'print_log', lambda text, logger, level: told.append(text))
+        prepared(own)
+        assert not told
+        (own / 'images' / 'scene 3.jpg').unlink()
+        prepared(own)
+        assert '1 of 6 label files' in told[0] and 'scene 3.png' in told[0]
+
+    def test_the_only_class_and_another(self, tmp_path: Path) -> None:
+        own = folders.object_masks(tmp_path / 'own')
+        (own / 'classes.txt').write_text('disk\n')
+        with pytest.raises(UserError, match="'disk' alone, but 5 of 11 masks .*square_1"):
+            prepared(own)
+        (own / 'classes.txt').write_text('thing\n')  # the names of the files say nothing
+        assert prepared(own).train.objects == 2
 
     def test_two_files_for_the_same(self, tmp_path: Path) -> None:
         own = folders.coco_split(tmp_path / 'own')

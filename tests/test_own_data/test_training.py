@@ -77,6 +77,17 @@ class TestRefused:
         (tmp_path / 'file').touch()
         self.refused(own, tmp_path / 'file', 'is a file')
 
+    def test_nothing_half_done(self, tmp_path: Path) -> None:
+        """What was there before stays."""
+        own, out = folders.label_maps(tmp_path / 'own'), tmp_path / 'run'
+        (own / 'images' / 'scene 3.jpg').write_bytes(b'no picture')
+        self.refused(own, out, 'scene 3.jpg cannot be read')
+        assert not out.exists()
+        out.mkdir()
+        (out / 'mine.txt').touch()
+        self.refused(own, out, 'scene 3.jpg cannot be read')
+        assert [path.name for path in out.iterdir()] == ['mine.txt']
+
     def test_nothing_to_go_on_with(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match='no run to go on with'):
             train(folders.label_maps(tmp_path / 'own'), tmp_path / 'run', resume=True)

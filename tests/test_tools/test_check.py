@@ -43,6 +43,13 @@ def test_check_of_a_folder_and_of_a_config(own: Path, tmp_path: Path, run: Calla
     assert 'Traceback' not in said
 
 
+def test_check_of_nothing(tmp_path: Path, run: Callable) -> None:
+    status, said = run('check.py', tmp_path / 'gone')
+    assert status == 2 and 'gone is neither a folder of pictures and labels nor a config' in said
+    status, said = run('check.py', tmp_path / 'gone.py')
+    assert status == 2 and 'there is no config' in said
+
+
 def test_browse(own: Path, tmp_path: Path, run: Callable) -> None:
     config = write_config(own, tmp_path / 'run', weights=None)
     status, said = run('browse.py', config, '--out', tmp_path / 'seen', '--number', 3)

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from unimask.cli import EXIT_USER_ERROR, ConfigOptions, leave, run_tool
+from unimask.errors import UserError
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,7 +56,11 @@ def main() -> int:
 def _config(args: argparse.Namespace, scratch: Path):
     """The config of a file, or one that fits the folder."""
     from unimask.preflight import load_config, prepare_config
+    from unimask.preflight.config_files import config_path
     if not Path(args.data).is_dir():
+        if not config_path(args.data).suffix:
+            raise UserError(f'{args.data} is neither a folder of pictures and labels nor a config '
+                            'file.')
         return prepare_config(load_config(args.data, args.cfg_options | {'model.init_cfg': None}))
     from unimask.own_data import recognise
     from unimask.own_data.parts import Splitting

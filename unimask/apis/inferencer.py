@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.device import get_device
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from torch import nn
 
+from unimask.apis.device import chosen_device
 from unimask.apis.output import OutputFolder
 from unimask.apis.pictures import Image, Picture, collect
 from unimask.apis.pipeline import picture_steps, run_steps
@@ -104,14 +104,15 @@ class Inferencer:
         classes: Their names, by label.
 
     Raises:
-        UserError: Config or checkpoint are missing or do not fit each other, or the model has no
-            semantic prior.
+        UserError: Config or checkpoint are missing or do not fit each other, the device is not
+            there, or the model has no semantic prior.
     """
 
     def __init__(self, config: str | Path | Config | None = None,
                  checkpoint: str | Path | None = None, *, device: str | None = None,
                  trust_checkpoint: bool = False, options: dict[str, Any] | None = None,
                  prior: bool = False) -> None:
+        self.device = chosen_device(device)
         if checkpoint is None and _is_checkpoint(config):
             config, checkpoint = None, config
         state = {} if checkpoint is None else read_checkpoint(checkpoint, trust=trust_checkpoint)
@@ -123,7 +124,6 @@ class Inferencer:
         known = classes_of(state, path=str(checkpoint))
         if known is not None:
             cfg.model.taxonomy = known
-        self.device = torch.device(device or get_device())
         self.model = _build(cfg)
         if checkpoint is not None:
             load_state(weights_of(state, path=checkpoint), self.model, path=str(checkpoint))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PILImage
 
+from unimask.apis.hub import located
 from unimask.apis.inferencer import MIN_SCORE, Inferencer
 from unimask.apis.pictures import Image, Picture, collect
 from unimask.apis.result import Result
@@ -72,7 +73,7 @@ class Segmenter:
         """
         from unimask.utils import register_all_modules
         register_all_modules()
-        inferencer = Inferencer(None, _located(name), device=device,
+        inferencer = Inferencer(None, located(name), device=device,
                                 trust_checkpoint=trust_checkpoint)
         return cls(inferencer, min_score=min_score, duplicate_iou=duplicate_iou)
 
@@ -120,23 +121,3 @@ def _is_one(images: object) -> bool:
     if isinstance(images, (str, Path)):
         return Path(images).is_file()
     return isinstance(images, _PICTURE) or hasattr(images, 'detach')
-
-
-def _located(name: str | Path) -> str | Path:
-    """The checkpoint; fetched where the name is one of the hub."""
-    text = str(name)
-    if Path(name).exists() or '://' in text or text.count('/') != 1 or text.startswith('.'):
-        return name
-    try:
-        from huggingface_hub import hf_hub_download, list_repo_files
-    except ImportError:
-        raise UserError(f'there is no file or folder {text}. To take it from the Hugging Face hub: '
-                        'pip install huggingface_hub') from None
-    try:
-        files = [file for file in list_repo_files(text) if file.endswith(('.safetensors', '.pth'))]
-        if not files:
-            raise UserError(f'{text} on the Hugging Face hub has no .safetensors or .pth file.')
-        return hf_hub_download(text, sorted(files, key=lambda file: file.endswith('.pth'))[0])
-    except OSError as error:
-        raise UserError(f'there is no file or folder {text}, and it cannot be fetched from the '
-                        f'Hugging Face hub ({error}).') from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from unimask.datasets.coco_reading import CocoFile
 from unimask.datasets.coco_writing import write_json
 from unimask.errors import UserError
+from unimask.own_data.headers import check_pictures
 from unimask.own_data.parts import OwnData, Part, Splitting, known_split
 from unimask.own_data.splitting import split_off
 
@@ -90,9 +91,13 @@ class CocoLayout:
             yield name, CocoPart(target, content, whole.origin)
 
     def _part(self, part: CocoPart) -> Part:
-        prefix = dict(img=f'{_image_folder(self.folder, part)}/')
+        images = _image_folder(self.folder, part)
+        check_pictures([images / image['file_name'] for image in part.content['images']])
+        prefix = dict(img=f'{images}/')
         if self.task == 'panoptic':
-            prefix['seg'] = f'{_png_folder(self.folder, part)}/'
+            maps = _png_folder(self.folder, part)
+            check_pictures([maps / entry['file_name'] for entry in part.content['annotations']])
+            prefix['seg'] = f'{maps}/'
         dataset: dict = dict(
             type='PanopticDataset' if self.task == 'panoptic' else 'InstanceDataset',
             ann_file=str(part.file.absolute()), data_prefix=prefix)
@@ -178,16 +183,18 @@ def _png_folder(folder: Path, part: CocoPart) -> Path:
 
 def _folder_of(folder: Path, file: Path, names: Sequence[str], what: str,
                usual: Sequence[str]) -> Path:
-    """The folder below which all the names are."""
+    """The folder below which the names are, or most of them."""
     words = {file.stem.rpartition('_')[2], file.parent.name, known_split(
         file.relative_to(folder)) or ''} - {''}
     bases = [file.parent, folder, *(base / name for base in (file.parent, folder)
                                     for name in usual)]
     places = [place for base in bases for place in (*(base / word for word in words), base)]
     places += [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    for place in dict.fromkeys(places):
-        if all((place / name).is_file() for name in names):
-            return place.absolute()
+    counts = {place: sum((place / name).is_file() for name in names)
+              for place in dict.fromkeys(places)}
+    best = max(counts, key=counts.__getitem__)
+    if counts[best] or not names:
+        return best.absolute()
     raise UserError(f'{file} names {what} that are in no folder where they would be expected: '
                     f'{names[0]}. Looked for below {folder}, in '
                     f'{", ".join(dict.fromkeys(str(p) for p in places if p.is_dir()))}.')

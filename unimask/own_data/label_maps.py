@@ -12,6 +12,7 @@ import numpy as np
 from unimask.checkpoints import atomic_write_text
 from unimask.datasets.transforms.io import read_index_map
 from unimask.errors import UserError
+from unimask.own_data.headers import check_size
 from unimask.own_data.label_values import IGNORED, Meaning, meaning_of
 from unimask.own_data.names import read_names
 from unimask.own_data.pairs import PICTURES, Place, find_places, paired, pictures_of
@@ -143,4 +144,5 @@ def _look_at(image: Path, labels: Path) -> _Seen:
     values = read_index_map(str(labels))
     if values.min() < 0:
         raise UserError(f'The label map {labels} has negative values. Save it with class numbers.')
+    check_size(labels, values.shape, image)
     return _Seen(image, labels, values.shape, frozenset(np.unique(values).tolist()))

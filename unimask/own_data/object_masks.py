@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unimask.datasets.coco_writing import instance_entry
 from unimask.datasets.reporting import some
-from unimask.datasets.transforms.io import read_image, read_index_map
+from unimask.datasets.transforms.io import read_index_map
 from unimask.errors import UserError
+from unimask.own_data.headers import check_size, size_of
 from unimask.own_data.names import read_names
 from unimask.own_data.outlined import Labelled, as_own_data
 from unimask.own_data.pairs import find_places, pictures_of
@@ -47,6 +48,8 @@ class ObjectMaskLayout:
         """Read every mask; write them as instance files."""
         names = read_names(self.folder)
         classes = names or ('object',)
+        if names is not None and len(names) == 1:
+            _check_only_class(names[0], self.entries.values())
         entries = [(split, entry) for split, group in self.entries.items() for entry in group]
         found: dict[str | None, list[Labelled]] = defaultdict(list)
         for split, (image, masks) in progress(entries, f'reading the masks of {self.folder}'):
@@ -102,27 +105,37 @@ def _labelled(image: Path, masks: Sequence[Path], classes: Sequence[str]) -> Lab
     objects, size = [], None
     for path in masks:
         mask = read_index_map(str(path)) > 0
-        if size is not None and mask.shape != size:
-            raise UserError(f'{path} has {mask.shape[0]} x {mask.shape[1]} pixels (height x width),'
-                            f' other masks of {image} have {size[0]} x {size[1]}.')
-        size = mask.shape
+        if mask.shape != size:  # the first one; all are as large as the picture
+            check_size(path, mask.shape, image)
+            size = mask.shape
         if mask.any():
             objects.append(instance_entry(mask, image_id=0,
                                           category_id=_category(path, classes)))
-    return Labelled(image, size or _size(image), objects)
+    return Labelled(image, size or size_of(image), objects)
+
+
+def _check_only_class(name: str, groups: Iterable[Sequence[Entry]]) -> None:
+    """Raise where some masks are called after the only class and some after another one."""
+    masks = [path for group in groups for _, paths in group for path in paths]
+    others = [path for path in masks if _word(path) not in ('', name)]
+    if others and any(_word(path) == name for path in masks):
+        raise UserError(f'the list of classes has {name!r} alone, but {len(others)} of '
+                        f'{len(masks)} masks are called after others: {some(others)}. Add their '
+                        'classes to the list, or move them elsewhere.')
+
+
+def _word(path: Path) -> str:
+    """The name of a mask without the number at its end."""
+    return re.sub(r'[\s_.-]*\d*$', '', path.stem)
 
 
 def _category(path: Path, classes: Sequence[str]) -> int:
     """Number of the class that the name of a mask begins with; the only one, if there is one."""
     if len(classes) == 1:
         return 0
-    name = re.sub(r'[\s_.-]*\d*$', '', path.stem)
+    name = _word(path)
     if name not in classes:
         raise UserError(f'{path}: the list of classes has no {name!r}. Where there are several '
                         'classes, the name of a mask is that of its class and a number: '
                         f'{classes[0]}_1.png.')
     return list(classes).index(name)
-
-
-def _size(image: Path) -> tuple[int, int]:
-    return read_image(str(image)).shape[:2]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from mmengine.logging import print_log
 
 from unimask.datasets.reporting import some
 from unimask.errors import UserError
@@ -85,6 +88,11 @@ def paired(images: Mapping[str, Path], labels: Mapping[str, Path], *, where: str
         raise UserError(
             f'{len(without)} of {len(images)} pictures have no label file in {where}: '
             f'{some(without)}. Label them, or move them elsewhere.')
+    used = {name + best for name in images}
+    spare = [path for name, path in labels.items() if name not in used]
+    if spare:
+        print_log(f'{len(spare)} of {len(labels)} label files in {where} belong to no picture: '
+                  f'{some(spare)}', 'current', level=logging.WARNING)
     return [(path, labels[name + best]) for name, path in images.items()]
 
 

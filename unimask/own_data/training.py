@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from unimask.checkpoints import atomic_write_text, best_checkpoint, latest_checkpoint
@@ -76,16 +79,29 @@ def write_config(data: Path, out: Path, *, model: str = 'auto', task: str = 'aut
     _check(data, out, iterations=iterations, val_share=val_share, weights=weights)
     layout = recognise(data, task=task)
     print(f'{data}: {layout.format}, for the task {layout.task}', flush=True)
-    (out / 'data').mkdir(parents=True, exist_ok=True)
-    own = layout.prepare(out / 'data', Splitting(val_share))
-    settings = choose_settings(own, Machine.here(), model=model, iterations=iterations)
-    cfg = make_config(own, settings, weights=weights)
-    atomic_write_text(_header(data, own) + cfg.pretty_text, out / CONFIG)
+    with _nothing_half_done(out):
+        own = layout.prepare(out / 'data', Splitting(val_share))
+        settings = choose_settings(own, Machine.here(), model=model, iterations=iterations)
+        cfg = make_config(own, settings, weights=weights)
+        atomic_write_text(_header(data, own) + cfg.pretty_text, out / CONFIG)
     for note in own.notes:
         print(f'  {note}', flush=True)
     print(f'  {own.train.images} pictures for training, {own.val.images} for validation\n'
           f'  {settings}\n  config: {out / CONFIG}', flush=True)
     return out / CONFIG
+
+
+@contextmanager
+def _nothing_half_done(out: Path) -> Iterator[None]:
+    """Make the folders of a run; after an error remove those that were not there before."""
+    made = [folder for folder in (out / 'data', out) if not folder.exists()]
+    (out / 'data').mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _check(data: Path, out: Path, *, iterations: int | None, val_share: float,

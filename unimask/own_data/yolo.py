@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from PIL import Image, ImageOps
 
 from unimask.errors import UserError
+from unimask.own_data.headers import size_of
 from unimask.own_data.outlined import Labelled, as_own_data
 from unimask.own_data.pairs import find_places, pictures_of
 from unimask.own_data.parts import OwnData, Splitting
@@ -93,21 +93,9 @@ def _in_order(names: object, file: Path) -> tuple[str, ...]:
 
 
 def _labelled(image: Path, labels: Path, names: tuple[str, ...]) -> Labelled:
-    height, width = _size(image)
+    height, width = size_of(image)
     objects = list(_objects(labels, names, height, width)) if labels.is_file() else []
     return Labelled(image, (height, width), objects)
-
-
-def _size(image: Path) -> tuple[int, int]:
-    """Height and width as the picture is looked at; only its header is read."""
-    try:
-        with Image.open(image) as picture:
-            turned = ImageOps.exif_transpose(picture) if picture.getexif().get(274, 1) > 4 \
-                else picture
-            return turned.height, turned.width
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f'The image {image} cannot be read ({error}). Replace the file, or remove '
-                        'it.') from error
 
 
 def _objects(labels: Path, names: tuple[str, ...], height: int, width: int) -> Iterator[dict]:
