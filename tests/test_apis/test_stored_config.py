@@ -33,6 +33,18 @@ def test_a_checkpoint_alone_is_enough(checkpoint: Path, inferencer: Inferencer):
     assert found.classes == ('cat', 'grass')
 
 
+def test_a_checkpoint_that_does_not_say_its_classes(checkpoint: Path, tmp_path: Path):
+    stored = torch.load(checkpoint, weights_only=True)
+    cfg = Config.fromstring(stored['meta']['cfg'], '.py')
+    cfg.model.pop('taxonomy')
+    torch.save(dict(stored, meta=dict(cfg=cfg.pretty_text)), tmp_path / 'own.pth')
+    with pytest.raises(UserError, match='own.pth does not say its classes.*model.taxonomy'):
+        Inferencer(tmp_path / 'own.pth', device='cpu')
+    options = {'model.taxonomy': dict(classes=('cat', 'grass'), thing_classes=('cat',))}
+    named = Inferencer(tmp_path / 'own.pth', device='cpu', options=options)
+    assert named.classes == ('cat', 'grass')
+
+
 def test_options_reach_the_stored_config(checkpoint: Path):
     model = Inferencer(checkpoint=checkpoint, device='cpu',
                        options={'model.test_cfg.tasks': ['semantic']})

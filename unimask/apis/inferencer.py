@@ -33,6 +33,7 @@ from unimask.checkpoints import classes_of, read_checkpoint, weights_of
 from unimask.errors import UserError
 from unimask.models.post_processors import InstancePostProcessor
 from unimask.preflight import apply_options, load_config, prepare_config
+from unimask.preflight.components import find_component, options_of
 from unimask.preflight.state import load_state
 from unimask.registry import INFERENCERS, MODELS
 from unimask.structures.masks import PackedMasks
@@ -124,6 +125,7 @@ class Inferencer:
         known = classes_of(state, path=str(checkpoint))
         if known is not None:
             cfg.model.taxonomy = known
+        _check_classes(cfg, str(checkpoint or config))
         self.model = _build(cfg)
         if checkpoint is not None:
             load_state(weights_of(state, path=checkpoint), self.model, path=str(checkpoint))
@@ -308,6 +310,16 @@ def _config(config: str | Path | Config | None, state: dict, path: str) -> Confi
     if not state:
         raise UserError('Inferencer needs a config, a checkpoint, or both')
     return stored_config(state, path=path)
+
+
+def _check_classes(cfg: Config, source: str) -> None:
+    """Raise where neither checkpoint nor config says which classes the model has."""
+    component = find_component(cfg.model.get('type'))
+    options = options_of(component) if component else None
+    if options and 'taxonomy' in options and not cfg.model.get('taxonomy'):
+        raise UserError(f'{source} does not say its classes. Name a config before the checkpoint '
+                        'that says them: model.taxonomy is the type of a data set, or '
+                        'dict(classes=(...), thing_classes=(...)).')
 
 
 def _build(cfg: Config) -> nn.Module:
