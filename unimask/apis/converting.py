@@ -23,7 +23,7 @@ from unimask.apis.converted_files import check_destination, texts_beside, write
 from unimask.apis.stored_config import parse_config, stored_config
 from unimask.checkpoints import classes_of, read_checkpoint, read_shards, weights_of
 from unimask.checkpoints.fetching import is_url
-from unimask.convert import Conversion, as_in, convert, export, openmmlab
+from unimask.convert import Conversion, NameMap, as_in, convert, export, openmmlab
 from unimask.convert.exporting import is_own
 from unimask.convert.huggingface import config_from
 from unimask.errors import UserError
@@ -53,7 +53,7 @@ class _Source:
     remark: str = ''
 
 
-def convert_checkpoint(src: str | Path, dst: str | Path, *, source: str | None = None,
+def convert_checkpoint(src: str | Path, dst: str | Path, *, source: str | NameMap | None = None,
                        to: str = OWN, config: str | Path | None = None,
                        trust: bool = False) -> str:
     """Convert a checkpoint and write it completely or not at all.
@@ -61,7 +61,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, *, source: str | None =
     Args:
         src: File, URL, folder of a run, or folder of ``transformers``.
         dst: File, or folder for ``huggingface``.
-        source: Whose names ``src`` has; None recognises them.
+        source: Whose names ``src`` has, or a name map of your own; None recognises them.
         to: ``unimask`` or one of :data:`unimask.convert.PEERS`.
         config: Config file of the model, for a source that does not state it.
         trust: Let ``src`` execute code while it is read.
@@ -89,7 +89,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, *, source: str | None =
     return '\n'.join([*_summary(ours, theirs), f'written to {dst}'])
 
 
-def _in(weights: dict[str, Tensor], source: str | None) -> Conversion:
+def _in(weights: dict[str, Tensor], source: str | NameMap | None) -> Conversion:
     if source in (None, OWN) and is_own(weights):
         return Conversion(weights, {}, OWN)
     return convert(weights, source)

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from unimask.convert.maps import NAME_MAPS, get_map
-from unimask.convert.rules import Conversion, ConversionError, apply_map
+from unimask.convert.rules import Conversion, ConversionError, NameMap, apply_map
 
 __all__ = ['convert', 'convert_state_dict', 'detect_source']
 
 
-def convert_state_dict(state_dict: Mapping[str, Tensor], source: str | None = None
+def convert_state_dict(state_dict: Mapping[str, Tensor], source: str | NameMap | None = None
                        ) -> dict[str, Tensor]:
     """Convert a state dict to unimask's names.
 
     Args:
         state_dict: Tensors under the names of the source, without wrapper keys such as
             ``model``. Tensors may be on the ``meta`` device.
-        source: Where the names come from, one of :data:`unimask.convert.SOURCES`; None
-            recognises it by the names.
+        source: Where the names come from, one of :data:`unimask.convert.SOURCES`, or a name map
+            of your own; None recognises it by the names.
 
     Returns:
         What ``load_state_dict(strict=True)`` of the matching model takes. Files with a backbone
@@ -32,9 +32,11 @@ def convert_state_dict(state_dict: Mapping[str, Tensor], source: str | None = No
     return convert(state_dict, source).state_dict
 
 
-def convert(state_dict: Mapping[str, Tensor], source: str | None = None) -> Conversion:
+def convert(state_dict: Mapping[str, Tensor], source: str | NameMap | None = None) -> Conversion:
     """Like :func:`convert_state_dict`, with what was ignored and why."""
-    return apply_map(get_map(source or detect_source(state_dict)), state_dict)
+    if not isinstance(source, NameMap):
+        source = get_map(source or detect_source(state_dict))
+    return apply_map(source, state_dict)
 
 
 def detect_source(state_dict: Mapping[str, Tensor]) -> str:

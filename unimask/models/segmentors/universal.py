@@ -49,7 +49,8 @@ class UniversalSegmentor(BaseModel):
 
     Args:
         backbone: Images to maps, fine to coarse, or to ``BackboneFeatures``.
-        neck: The pixel decoder: maps to ``PixelFeatures``.
+        neck: The pixel decoder: maps to ``PixelFeatures``. None for a head that reads the
+            backbone's ``BackboneFeatures`` itself; it may have the argument ``in_channels``.
         head: ``head(pixels, targets=None)`` gives a prediction; it gets targets in training only.
         taxonomy: A dataset's metainfo, or the registered name of a dataset with one.
         criterion: ``criterion(prediction, targets)`` gives weighted losses; None for a model that
@@ -70,7 +71,7 @@ class UniversalSegmentor(BaseModel):
             there is no semantic prior to add, or no part of a name in ``frozen``.
     """
 
-    def __init__(self, *, backbone: dict | nn.Module, neck: dict | nn.Module,
+    def __init__(self, *, backbone: dict | nn.Module, neck: dict | nn.Module | None = None,
                  head: dict | nn.Module, taxonomy: dict | str | Taxonomy,
                  criterion: dict | nn.Module | None = None,
                  auxiliary: Mapping[str, dict] | None = None,
@@ -84,9 +85,7 @@ class UniversalSegmentor(BaseModel):
         fold_frozen_norms(self.backbone)
         channels = out_channels(self.backbone)
         self.neck = build(MODELS, neck, **_widths(channels, neck, self.backbone))
-        self.head = build(MODELS, head, num_classes=classes,
-                          memory_channels=self.neck.memory_channels,
-                          mask_channels=self.neck.mask_channels)
+        self.head = build(MODELS, head, num_classes=classes, **_head_widths(self.neck, channels))
         self.criterion = build(MODELS, criterion)
         self.auxiliary = nn.ModuleDict({
             name: AuxiliaryBranch(**branch, facts=dict(num_classes=classes, in_channels=channels))
@@ -150,7 +149,7 @@ class UniversalSegmentor(BaseModel):
 
     def decode(self, features: BackboneFeatures, targets: TargetBatch | None = None) -> Prediction:
         """Feature maps -> what the head predicts."""
-        return self.head(self.neck(features.maps), targets)
+        return self.head(features if self.neck is None else self.neck(features.maps), targets)
 
     def loss(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
         """Weighted losses by name; their sum is the total."""
@@ -245,3 +244,10 @@ def _widths(channels: Sequence[int] | None, neck: dict | nn.Module,
             f'{type(backbone).__name__} does not tell the channels of its feature maps: state '
             f'model.neck.in_channels, fine to coarse.')
     return dict(in_channels=channels)
+
+
+def _head_widths(neck: nn.Module | None, channels: Sequence[int] | None) -> dict[str, object]:
+    """What a head is told of what it will be given, for those of its options that it has."""
+    if neck is None:
+        return {} if channels is None else dict(in_channels=channels)
+    return dict(memory_channels=neck.memory_channels, mask_channels=neck.mask_channels)
