@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unimask.convert import ConversionError, Ignore, NameMap, Rule
+from unimask.convert import ConversionError, Ignore, NameMap, Rule, convert_state_dict
 from unimask.convert.rules import apply_map, compile_template, fill
 
 X = torch.zeros(2)
@@ -41,6 +41,13 @@ def test_first_rule_decides_and_ignored_names_carry_their_reason() -> None:
     assert list(result.state_dict) == ['x0', 'rest.c']
     assert result.ignored == {'b': 'not needed'}
     assert result.source == 'test'
+
+
+def test_a_name_map_of_ones_own_is_a_source() -> None:
+    own = NameMap(name='own', signature=('a',), rules=(Rule('a', 'b'),))
+    assert convert_state_dict({'a': X}, own).keys() == {'b'}
+    with pytest.raises(ConversionError, match='unknown to the source "own"'):
+        convert_state_dict({'c': X}, own)
 
 
 def test_rules_may_need_another_name() -> None:

@@ -305,3 +305,20 @@ def panoptic_sample_of(edge: int) -> DetDataSample:
     sample.gt_panoptic_seg.set_metainfo(dict(segments_info=[
         dict(id=1, category=0, isthing=True, iscrowd=0)]))
     return sample
+
+
+class OwnFeaturesHead(nn.Module):
+    """A head that reads the maps of the backbone."""
+
+    def __init__(self, *, num_classes: int, in_channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.classes = nn.Conv2d(in_channels[0], num_classes, 1)
+
+    def forward(self, features: BackboneFeatures, targets: object = None) -> DensePrediction:
+        return DensePrediction(self.classes(features.maps[0])[None])
+
+
+def test_without_a_neck_the_head_is_given_the_features_of_the_backbone() -> None:
+    own = MODELS.build(config(neck=None, criterion=None, head=dict(type=OwnFeaturesHead)))
+    logits = own(torch.zeros(1, 3, 64, 64)).logits
+    assert logits.shape == (1, 1, 3, 16, 16)

@@ -74,12 +74,9 @@ class PlainViT(BaseModule):
                  drop_path_rate: float = 0.0, model_args: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
-        if not timm.is_model(model_name):
-            raise UserError(f'timm {timm.__version__} has no model "{model_name}".')
-        self.vit = timm.create_model(model_name, **dict(
+        self.vit = _create(model_name, dict(
             dict(img_size=img_size, patch_size=patch_size, drop_path_rate=drop_path_rate,
                  num_classes=0, dynamic_img_size=True), **(model_args or {})))
-        _check(self.vit, model_name)
         depth = len(self.vit.blocks)
         self.num_joint_blocks = (
             published_joint_blocks(depth) if num_joint_blocks is None else num_joint_blocks)
@@ -154,9 +151,15 @@ def published_joint_blocks(depth: int) -> int:
     return {24: 4, 40: 5}.get(depth, min(3, depth))
 
 
-def _check(vit: nn.Module, name: str) -> None:
-    """Refuse models whose blocks are called in other ways."""
-    plain = isinstance(vit, VisionTransformer | Eva) and not getattr(vit, 'rope_mixed', False)
-    if not plain:
-        raise UserError(f'timm\'s "{name}" is a {type(vit).__name__}, not a plain ViT. Choose one '
+def _create(name: str, args: dict) -> nn.Module:
+    """A model of timm, refused where its blocks are called in other ways."""
+    if not timm.is_model(name):
+        raise UserError(f'timm {timm.__version__} has no model "{name}".')
+    try:
+        vit = timm.create_model(name, **args)
+    except TypeError as error:
+        raise UserError(f'timm\'s "{name}" is no plain ViT: {error}') from error
+    if not isinstance(vit, VisionTransformer | Eva) or getattr(vit, 'rope_mixed', False):
+        raise UserError(f'timm\'s "{name}" is a {type(vit).__name__}, no plain ViT. Choose one '
                         'such as vit_base_patch14_reg4_dinov2 or vit_base_patch16_dinov3.')
+    return vit

@@ -77,7 +77,7 @@ class SlidingWindow(BaseTTAModel):
 
 
 def window_starts(length: int, size: int) -> list[int]:
-    """Where windows begin so that they cover an edge evenly, the first at 0, the last at its end."""
+    """Where windows begin that cover an edge evenly: the first at 0, the last up to its end."""
     if length <= size:
         return [0]
     count = -(-length // size)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 
-__all__ = ['images', 'value']
+__all__ = ['FILE', 'images', 'recorded_names', 'value']
 
+FILE = Path(__file__).resolve().parent / 'peer.npz'
 FIXED = ('empty_weight', 'attn_mask_probs')
 
 
@@ -23,3 +26,10 @@ def value(name: str, shape: tuple[int, ...]) -> np.ndarray:
 def images(batch: int, size: int) -> np.ndarray:
     """(B, 3, size, size)."""
     return np.random.RandomState(7).standard_normal((batch, 3, size, size)).astype(np.float32)
+
+
+def recorded_names(case: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters of a recorded case."""
+    with np.load(FILE) as recorded:
+        shapes = json.loads(str(recorded['about']))['shapes'][case]
+    return {name: tuple(shape) for name, shape in shapes.items()}

@@ -16,7 +16,7 @@ import torch
 import transformers
 
 sys.path.insert(0, str(Path(__file__).parent))
-from peer_values import images, value  # noqa: E402
+from peer_values import images, value
 
 SIZE, QUERIES, CLASSES = 64, 7, 5
 COMMON = dict(hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=SIZE,
