@@ -193,6 +193,7 @@ def train(prepare: Callable[..., Config], *, load: Path | None = None) -> dict[s
     return {name: each.clone() for name, each in runner.model.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_weights(
         short_run: Callable[..., Config], tmp_path: Path) -> None:
     unbroken = train(short_run)
