@@ -1,13 +1,19 @@
 """Scores of single pictures, and how many objects every class has: what a report shows."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import BaseMetric, Evaluator
+from pycocotools import mask as mask_tools
 
 from tests.test_evaluation.test_metrics import (
     ALL,
     META,
+    H,
+    W,
     evaluate,
     instance_sample,
     make_sample,
@@ -17,8 +23,8 @@ from unimask.evaluation.panoptic_quality import image_quality, true_segments
 from unimask.registry import METRICS
 
 
-def scored(name: str, samples: list) -> METRICS:
-    metric = METRICS.build(dict(type=name))
+def scored(name: str, samples: list, **options: object) -> BaseMetric:
+    metric = METRICS.build(dict(type=name, **options))
     evaluator = Evaluator(metric)
     evaluator.dataset_meta = META
     for sample in samples:
@@ -78,6 +84,33 @@ class TestInstances:
         unsure.pred_instances.scores = torch.tensor([0.9, 0.1])
         assert scored('MaskAPMetric', [unsure]).image_scores == pytest.approx([100])
         assert np.isnan(self.score(self.left[:0], self.left[:0]))
+
+
+def test_truth_from_a_file(tmp_path: Path) -> None:
+    """In every form of masks that COCO has: the same as from the samples."""
+    left, right = squares((0, 0)), squares((0, 20))
+    column = [0] + [8, H - 8] * 8  # zeros and ones column by column, from the left
+    forms = [[[0, 0, 8, 0, 8, 8, 0, 8]],
+             dict(size=[H, W], counts=[*column[:-1], H * W - sum(column[:-1])])]
+    forms.append({**mask_tools.frPyObjects(forms[1], H, W)})
+    forms[2]['counts'] = forms[2]['counts'].decode()
+    common = dict(area=64, bbox=[0, 0, 8, 8], category_id=30, iscrowd=0)
+    annotations = [dict(common, id=number, image_id=number, segmentation=form)
+                   for number, form in enumerate(forms, 1)]
+    annotations += [dict(common, id=9, image_id=2, segmentation=[[20, 0, 28, 0, 28, 8, 20, 8]]),
+                    dict(common, id=10, image_id=3, iscrowd=1,
+                         segmentation=[[20, 0, 28, 0, 28, 8, 20, 8]]),
+                    dict(common, id=11, image_id=1, category_id=25, segmentation=forms[0])]
+    path = tmp_path / 'instances.json'
+    path.write_text(json.dumps(dict(
+        images=[dict(id=number, height=H, width=W) for number in (1, 2, 3)],
+        categories=[dict(id=30, name='cat'), dict(id=20, name='dog'), dict(id=25, name='emu')],
+        annotations=annotations)))
+    guess = torch.cat([left, right])
+    samples = [instance_sample(left, guess, index=index) for index in (3, 1, 2)]
+    metric = scored('MaskAPMetric', samples, ann_file=str(path))
+    assert metric.image_scores == pytest.approx([100, 100 / 1.5, 100])
+    assert metric.class_tables[0].counts == [4, 0]
 
 
 def test_counts_of_classes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -29,7 +29,7 @@ from unimask.evaluation.coco_ap import (
     average_precision,
     choose_backend,
 )
-from unimask.evaluation.instance_quality import IMAGE_SCORE, instance_quality
+from unimask.evaluation.instance_quality import IMAGE_SCORE, instance_quality, with_truth
 from unimask.evaluation.samples import naming_image, predicted, taxonomy_of
 from unimask.evaluation.tables import ClassTable, score_table
 from unimask.registry import METRICS
@@ -115,9 +115,8 @@ class MaskAPMetric(BaseMetric):
         """Scores of all images together."""
         taxonomy = taxonomy_of(self.dataset_meta, 'MaskAPMetric')
         names = [taxonomy.classes[label] for label in taxonomy.thing_ids]
-        self.image_scores = []
+        judged: Iterable[ImageRecord] = results
         if self.ann_file is None:
-            self.image_scores = [100 * instance_quality(record) for record in results]
             results = sorted(results, key=_image_order)
             image_ids = list(range(1, len(results) + 1))
             truth = coco_dataset(results, image_ids, taxonomy)
@@ -126,6 +125,8 @@ class MaskAPMetric(BaseMetric):
             truth = json.loads(Path(self.ann_file).read_text())
             truth, image_ids = _numbered(truth, _check_images(results, truth, self.ann_file))
             categories = _match_categories(truth, taxonomy, self.ann_file)
+            judged = with_truth(results, image_ids, truth, categories)
+        self.image_scores = [100 * instance_quality(record) for record in judged]
         counts = _true_counts(truth, image_ids, list(categories.values()))
         scores, self.class_tables = {}, []
         for iou_type in self.iou_types:
