@@ -1,5 +1,6 @@
 """What a folder holds: every format becomes data sets with the same objects."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from unimask.errors import UserError
 from unimask.own_data import OwnData, Part, pairs, recognise
 from unimask.own_data.parts import Splitting, known_split
 from unimask.own_data.recipe import Machine, choose_settings, make_config
+from unimask.own_data.training import write_config
 from unimask.registry import DATASETS
 from unimask.utils import register_all_modules
 
@@ -136,7 +138,26 @@ def test_several_kinds_of_labels_need_a_task(tmp_path: Path) -> None:
         recognise(own, task='semantic')
 
 
+def test_text_files_and_maps_of_the_same_pictures(tmp_path: Path) -> None:
+    own = folders.yolo(tmp_path / 'own')
+    for image in (own / 'images').rglob('*.jpg'):
+        labels = own / 'masks' / image.relative_to(own / 'images').with_suffix('.png')
+        folders.write_map(labels, folders.index_map(folders.SCENES[image.stem]))
+    with pytest.raises(UserError, match='labels of several kinds:\n  instance: YOLO.*\n  semantic'):
+        recognise(own)
+    assert recognise(own, task='semantic').task == 'semantic'
+    (own / 'labels').rename(own / 'txt')
+    (own / 'masks').rename(own / 'labels')
+    assert recognise(own).task == 'semantic'
+
+
 class TestWrong:
+
+    def test_two_label_maps_of_a_picture(self, tmp_path: Path) -> None:
+        own = folders.label_maps(tmp_path / 'own')
+        shutil.copytree(own / 'masks', own / 'gt')
+        with pytest.raises(UserError, match='scene 0.jpg has two label maps, .*masks.* and .*gt'):
+            recognise(own)
 
     def test_nothing_known(self, tmp_path: Path) -> None:
         folders.write_image(tmp_path / 'own' / 'a.jpg')
@@ -188,18 +209,20 @@ class TestWrong:
     @pytest.mark.parametrize(('make', 'file'), [
         (folders.coco_split, 'train2017/scene 1.jpg'), (folders.panoptic, 'images/scene 1.jpg'),
         (folders.panoptic, 'annotations/panoptic/scene 4.png'),
+        (folders.label_maps, 'images/scene 3.jpg'), (folders.object_masks, 'images/scene 3.png'),
         (folders.yolo, 'images/train/scene 2.jpg')])
     def test_a_file_that_is_no_picture_or_not_there(self, make: Callable, file: str,
                                                     tmp_path: Path) -> None:
-        """Also of those at the end of a list."""
+        """Before the training, while `check` goes on and tells of all."""
         own = make(tmp_path / 'own')
         (own / file).write_bytes(b'no picture')
         with pytest.raises(UserError, match=f'{file} cannot be read .it is no picture'):
+            write_config(own, tmp_path / 'run', weights=None)
+        if make in (folders.coco_split, folders.panoptic):
             prepared(own)
-        if make is not folders.yolo:  # whose pictures are those that are there
             (own / file).unlink()
             with pytest.raises(UserError, match=f'{file} is not there'):
-                prepared(own)
+                write_config(own, tmp_path / 'run', weights=None)
 
     @pytest.mark.parametrize(('make', 'file'), [
         (folders.label_maps, 'masks/scene 3.png'),

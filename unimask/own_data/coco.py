@@ -11,7 +11,6 @@ from pathlib import Path
 from unimask.datasets.coco_reading import CocoFile
 from unimask.datasets.coco_writing import write_json
 from unimask.errors import UserError
-from unimask.own_data.headers import check_pictures
 from unimask.own_data.parts import OwnData, Part, Splitting, known_split
 from unimask.own_data.splitting import split_off
 
@@ -91,13 +90,9 @@ class CocoLayout:
             yield name, CocoPart(target, content, whole.origin)
 
     def _part(self, part: CocoPart) -> Part:
-        images = _image_folder(self.folder, part)
-        check_pictures([images / image['file_name'] for image in part.content['images']])
-        prefix = dict(img=f'{images}/')
+        prefix = dict(img=f'{_image_folder(self.folder, part)}/')
         if self.task == 'panoptic':
-            maps = _png_folder(self.folder, part)
-            check_pictures([maps / entry['file_name'] for entry in part.content['annotations']])
-            prefix['seg'] = f'{maps}/'
+            prefix['seg'] = f'{_png_folder(self.folder, part)}/'
         dataset: dict = dict(
             type='PanopticDataset' if self.task == 'panoptic' else 'InstanceDataset',
             ann_file=str(part.file.absolute()), data_prefix=prefix)
@@ -113,8 +108,12 @@ def coco_part(dataset: dict, content: Mapping) -> Part:
                       if 'segments_info' not in entry and not entry.get('iscrowd'))
     objects.update({entry['image_id']: len(entry['segments_info'])
                     for entry in content['annotations'] if 'segments_info' in entry})
+    prefix = dataset['data_prefix']
+    files = [Path(prefix['img'], image['file_name']) for image in content['images']]
+    if 'seg' in prefix:
+        files += [Path(prefix['seg'], entry['file_name']) for entry in content['annotations']]
     return Part(dataset, len(content['images']), max(objects.values(), default=0),
-                [(image['height'], image['width']) for image in content['images']])
+                [(image['height'], image['width']) for image in content['images']], files)
 
 
 def find_coco(folder: Path) -> list[CocoLayout]:

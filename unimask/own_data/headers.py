@@ -29,15 +29,20 @@ def size_of(image: Path) -> Size:
 def check_size(labels: Path, size: Sequence[int], image: Path) -> None:
     """Raise where labels are not of the size of their picture, upright or as it is stored.
 
+    A picture that cannot be read has no size; :func:`check_pictures` tells of it.
+
     Args:
         labels: File of the labels.
         size: Their height and width.
         image: The picture.
 
     Raises:
-        UserError: The sizes differ, or the picture is none.
+        UserError: The sizes differ.
     """
-    sizes = _sizes(image)
+    try:
+        sizes = _sizes(image)
+    except UserError:
+        return
     if tuple(size) not in sizes:
         height, width = sizes[-1]
         raise UserError(f'{labels} has {size[0]} x {size[1]} pixels (height x width), its picture '
@@ -45,7 +50,7 @@ def check_size(labels: Path, size: Sequence[int], image: Path) -> None:
 
 
 def check_pictures(images: Sequence[Path]) -> None:
-    """Raise where a file is no picture.
+    """Raise where a file is not there or no picture.
 
     Raises:
         UserError: Names the first one.

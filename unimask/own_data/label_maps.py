@@ -82,7 +82,7 @@ class LabelMapLayout:
         dataset = dict(type='SemanticDataset', ann_file=str(listing.absolute()), metainfo=metainfo,
                        data_prefix=dict(img_path=place, seg_map_path=place))
         return Part(dataset, len(group), max(len(each.values - {IGNORED}) for each in group),
-                    [each.size for each in group])
+                    [each.size for each in group], [each.image for each in group])
 
 
 def find_label_maps(folder: Path) -> list[LabelMapLayout]:
@@ -93,7 +93,7 @@ def find_label_maps(folder: Path) -> list[LabelMapLayout]:
     ``train/NAME_mask.png``.
 
     Raises:
-        UserError: Some pictures have a map and some have none.
+        UserError: Some pictures have a map and some have none, or a picture has two.
     """
     for pairs in (_beside_folders(folder), _beside_pictures(folder)):
         if pairs:
@@ -104,8 +104,13 @@ def find_label_maps(folder: Path) -> list[LabelMapLayout]:
 
 def _beside_folders(folder: Path) -> dict[str | None, list[Pair]]:
     found: dict[str | None, list[Pair]] = defaultdict(list)
+    seen: dict[Path, Path] = {}
     for place in find_places(folder):
         for image, labels in _pairs_of(place):
+            if image in seen:
+                raise UserError(f'{image} has two label maps, {seen[image]} and {labels}. Move the '
+                                'folder that is not meant elsewhere.')
+            seen[image] = labels
             found[place.split_of(image)].append((image, labels))
     return dict(found)
 

@@ -41,19 +41,20 @@ class Place:
 
 
 def find_places(folder: Path) -> list[Place]:
-    """Every folder of pictures with a folder of labels beside it, at most one level down."""
+    """Every folder of pictures with the folders of labels beside it, at most one level down."""
     above = [folder, *(path for path in sorted(folder.iterdir()) if path.is_dir())]
     found = []
     for place in above:
-        images, labels = (_child(place, names) for names in (_IMAGE_FOLDERS, _LABEL_FOLDERS))
-        if images is not None and labels is not None:
-            found.append(Place(known_split(place.relative_to(folder)), images, labels))
+        split = known_split(place.relative_to(folder))
+        found += [Place(split, images, labels) for images in _children(place, _IMAGE_FOLDERS)[:1]
+                  for labels in _children(place, _LABEL_FOLDERS)]
     return found
 
 
-def _child(folder: Path, names: Iterable[str]) -> Path | None:
+def _children(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Folders of these names, in their order."""
     children = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
-    return next((children[name] for name in names if name in children), None)
+    return [children[name] for name in names if name in children]
 
 
 def pictures_of(folder: Path) -> Iterator[Path]:

@@ -40,12 +40,14 @@ class Part:
         images: How many there are.
         objects: Most objects in one of them; for label maps, classes.
         sizes: Height and width of images, of all or of some, in pixels.
+        files: The pictures and the PNGs of their labels.
     """
 
     dataset: dict[str, Any]
     images: int
     objects: int
     sizes: Sequence[tuple[int, int]]
+    files: Sequence[Path] = ()
 
     @property
     def short_edge(self) -> int:

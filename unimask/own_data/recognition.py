@@ -56,9 +56,10 @@ def recognise(folder: Path, *, task: str = 'auto') -> Layout:
 
 def _all_layouts(folder: Path) -> list[Layout]:
     coco = find_coco(folder)
-    others = [*find_object_masks(folder), *find_yolo(folder)]
-    maps = [] if others else find_label_maps(folder)
-    return [*coco, *others, *(each for each in maps if not _is_panoptic(each, coco))]
+    objects = find_object_masks(folder)
+    maps = [] if objects else find_label_maps(folder)  # whose PNGs would be taken for maps
+    maps = [each for each in maps if not _is_panoptic(each, coco)]
+    return [*coco, *objects, *find_yolo(folder), *maps]
 
 
 def _is_panoptic(maps: LabelMapLayout, coco: Sequence[CocoLayout]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unimask.checkpoints import atomic_write_text, best_checkpoint, latest_checkpoint
 from unimask.errors import UserError
+from unimask.own_data.headers import check_pictures
 from unimask.own_data.parts import OwnData, Splitting
 from unimask.own_data.recipe import Machine, choose_settings, make_config
 from unimask.own_data.recognition import recognise
@@ -81,6 +82,7 @@ def write_config(data: Path, out: Path, *, model: str = 'auto', task: str = 'aut
     print(f'{data}: {layout.format}, for the task {layout.task}', flush=True)
     with _nothing_half_done(out):
         own = layout.prepare(out / 'data', Splitting(val_share))
+        check_pictures([*own.train.files, *own.val.files])
         settings = choose_settings(own, Machine.here(), model=model, iterations=iterations)
         cfg = make_config(own, settings, weights=weights)
         atomic_write_text(_header(data, own) + cfg.pretty_text, out / CONFIG)
