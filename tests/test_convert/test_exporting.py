@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unimask.convert import ConversionError, Ignore, NameMap, Rule, convert, export
-from unimask.convert.exporting import export_by
+from unimask.convert.exporting import export_by, is_own
 from unimask.convert.maps.common import fold_order, merge, split, unfold_order
 
 
@@ -104,3 +104,10 @@ def test_patch_merging_comes_back() -> None:
     x = torch.randn(6, 12)
     assert torch.equal(fold_order(unfold_order(x))[0], x)
     assert not torch.equal(unfold_order(x), x)
+
+
+@pytest.mark.parametrize(('names', 'own'), [
+    (['backbone.a', 'neck.b', 'head.c'], True), (['backbone.a', 'head.c'], True),
+    (['backbone.a', 'neck.b'], False), (['backbone.a', 'head.c', 'decode_head.d'], False)])
+def test_whole_models_of_unimask_are_known_by_their_parts(names: list[str], own: bool) -> None:
+    assert is_own(names) == own

@@ -36,7 +36,7 @@ _PARTS = ('backbone.', 'neck.', 'head.', 'auxiliary.')
 
 def is_own(names: Iterable[str]) -> bool:
     """Whether names are those of a whole model of unimask's."""
-    return {'neck', 'head'} <= {name.partition('.')[0] for name in names} and not any(
+    return {'backbone', 'head'} <= {name.partition('.')[0] for name in names} and not any(
         not name.startswith(_PARTS) for name in names)
 
 

@@ -53,8 +53,8 @@ class PlainViT(BaseModule):
             (``vit_large_patch16_dinov3``), or another one with plain blocks.
         img_size: Edge of the square that position embeddings are made for, in pixels. For other
             sizes they are resized on the way.
-        num_joint_blocks: Blocks that are left to the head. None for the published number: a sixth
-            of the blocks, but for small models, which have 3 of 12, and ViT-g, which has 5 of 40.
+        num_joint_blocks: Blocks that are left to the head. None for the published numbers: 3 of
+            12 (ViT-S and -B), 4 of 24 (ViT-L), 5 of 40 (ViT-g).
         patch_size: Edge of a patch in pixels.
         drop_path_rate: Stochastic depth of the last block, less in earlier ones.
         model_args: More arguments of the timm model.

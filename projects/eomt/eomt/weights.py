@@ -66,9 +66,19 @@ def joined(*tensors: Tensor) -> Tensor:
     return torch.cat(tensors)
 
 
+def apart(projections: Tensor) -> tuple[Tensor, ...]:
+    """Query, key and value projections from one: the inverse of :func:`joined`."""
+    return projections.chunk(3)
+
+
 def as_table(embeddings: Tensor) -> Tensor:
     """(N, C) -> (1, N, C)."""
     return embeddings[None]
+
+
+def from_table(embeddings: Tensor) -> tuple[Tensor]:
+    """The inverse of :func:`as_table`."""
+    return (embeddings[0],)
 
 
 P = '{p:weight|bias}'
@@ -103,9 +113,10 @@ HUGGINGFACE_EOMT = NameMap(
     signature=('embeddings.position_embeddings.weight',),
     rules=(
         *QUERIES_AND_HEADS,
-        Rule('embeddings.position_embeddings.weight', 'backbone.vit.pos_embed', as_table),
+        Rule('embeddings.position_embeddings.weight', 'backbone.vit.pos_embed', as_table,
+             from_table),
         Rule(f'embeddings.patch_embeddings.projection.{P}', 'backbone.vit.patch_embed.proj.{p}'),
-        Rule(projections(P), BLOCK + 'attn.qkv.{p}', joined),
+        Rule(projections(P), BLOCK + 'attn.qkv.{p}', joined, apart),
         Rule(LAYER + f'attention.out_proj.{P}', BLOCK + 'attn.proj.{p}'),
         Rule(LAYER + 'layer_scale{n:1|2}.lambda1', BLOCK + 'ls{n}.gamma'),
         Rule(LAYER + f'mlp.fc{{n:1|2}}.{P}', BLOCK + 'mlp.fc{n}.{p}'),
@@ -124,7 +135,7 @@ HUGGINGFACE_EOMT_DINOV3 = NameMap(
     rules=(
         *QUERIES_AND_HEADS,
         Rule(f'embeddings.patch_embeddings.{P}', 'backbone.vit.patch_embed.proj.{p}'),
-        Rule(projections('weight'), BLOCK + 'attn.qkv.weight', joined),
+        Rule(projections('weight'), BLOCK + 'attn.qkv.weight', joined, apart),
         Rule(LAYER + 'attention.{m:q|v}_proj.bias', BLOCK + 'attn.{m}_bias'),
         Rule(LAYER + f'attention.o_proj.{P}', BLOCK + 'attn.proj.{p}'),
         Rule(LAYER + 'layer_scale{n:1|2}.lambda1', BLOCK + 'gamma_{n}'),

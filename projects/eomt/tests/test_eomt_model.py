@@ -17,6 +17,7 @@ from projects.eomt.eomt.head import inside_masks
 from projects.eomt.eomt.vit import published_joint_blocks
 from projects.eomt.eomt.weights import find_name_map
 from unimask.convert import ConversionError, convert
+from unimask.convert.exporting import export_by
 from unimask.errors import UserError
 from unimask.models.segmentors.universal import UniversalSegmentor
 from unimask.preflight import load_config
@@ -81,6 +82,17 @@ def test_recorded_cases_differ() -> None:
     for family in ('dinov2', 'dinov3'):
         apart = PEER[f'{family}/classes'] - PEER[f'{family}_masked/classes']
         assert np.abs(apart).max() > 0.1
+
+
+@pytest.mark.parametrize('case', ['dinov2', 'dinov3'])
+def test_converted_weights_can_be_converted_back(case: str) -> None:
+    theirs = peer_state(case)
+    name_map = find_name_map(theirs)
+    conversion = convert(theirs, name_map)
+    assert set(conversion.ignored) == {'attn_mask_probs', 'criterion.empty_weight'}
+    back = export_by(name_map, conversion.state_dict).state_dict
+    assert back.keys() == theirs.keys() - conversion.ignored.keys()
+    assert [name for name in back if not torch.equal(back[name], theirs[name])] == []
 
 
 def test_unknown_names_are_refused() -> None:

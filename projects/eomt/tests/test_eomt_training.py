@@ -290,6 +290,16 @@ def test_windows_cover_the_image_once_on_average() -> None:
     assert found.pred_sem_seg.sem_seg[0, 0, :2].tolist() == [1, 1]
 
 
+def test_windows_of_a_segmentor(segmentor: nn.Module) -> None:
+    from mmdet.structures import DetDataSample
+    sample = DetDataSample(metainfo=dict(img_shape=(64, 100), ori_shape=(40, 70)))
+    image = torch.randint(0, 256, (3, 64, 100), dtype=torch.uint8)
+    found, = SlidingWindow(segmentor.eval(), size=64).test_step(
+        dict(inputs=[image], data_samples=[sample]))
+    assert found.pred_sem_seg.sem_seg.shape == (1, 40, 70)
+    assert found.img_shape == (64, 100)
+
+
 @pytest.mark.parametrize(('length', 'starts'), [
     (5, [0]), (8, [0]), (9, [0, 1]), (16, [0, 8]), (20, [0, 6, 12])])
 def test_window_starts(length: int, starts: list[int]) -> None:
