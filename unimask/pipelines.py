@@ -99,7 +99,7 @@ def crop_and_colour(crop_size: tuple[int, int], *, pad: bool = True, max_area: f
     crop = dict(type='RandomCrop', size=crop_size)
     steps = [crop | dict(max_area=max_area) if max_area < 1 else crop,
              dict(type='ColorAugSSD'),
-             dict(type='mmdet.RandomFlip', prob=0.5)]
+             dict(type='RandomFlip', prob=0.5)]
     if not pad:
         return steps
     border = dict(type='PadToSize', size=crop_size)
@@ -114,7 +114,7 @@ def jitter_and_crop(crop_size: int, *, ratio_range: tuple[float, float] = (0.1, 
         crop_size: Edge of the square in pixels.
         ratio_range: The picture is this much of the square; what sticks out is cut off.
     """
-    return [dict(type='mmdet.RandomFlip', prob=0.5),
+    return [dict(type='RandomFlip', prob=0.5),
             dict(type='LargeScaleJitter', size=crop_size, ratio_range=ratio_range),
             dict(type='FixedSizeCrop', size=crop_size)]
 
@@ -128,7 +128,7 @@ def detr_crop(*, max_long: int = 1333) -> list[Step]:
     resize = dict(type='ResizeShortestEdge', short_edge=DETR_EDGES, max_long=max_long)
     crop = [dict(type='ResizeShortestEdge', short_edge=(400, 500, 600)),
             dict(type='RandomRangeCrop', min_size=384, max_size=600)]
-    return [dict(type='mmdet.RandomFlip', prob=0.5),
+    return [dict(type='RandomFlip', prob=0.5),
             dict(type='RandomChoice', transforms=[[resize], [*crop, resize]])]
 
 

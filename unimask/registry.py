@@ -1,8 +1,8 @@
 """Registries of unimask: children of MMEngine's, scope ``unimask``.
 
 A config with ``default_scope = 'unimask'`` finds unimask's components by their bare name,
-MMEngine's as well, and those of MMDetection and MMSegmentation by the prefixes ``mmdet.`` and
-``mmseg.``.
+MMEngine's as well, and those of MMDetection and MMSegmentation, where they are installed, by the
+prefixes ``mmdet.`` and ``mmseg.``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 from mmengine import registry as root
 
+from unimask.utils.extras import library_of, quietly, require
+
 __all__ = [
     'DATASETS', 'DATA_SAMPLERS', 'EVALUATORS', 'HOOKS', 'INFERENCERS', 'LOG_PROCESSORS', 'LOOPS',
     'METRICS', 'MODELS', 'MODEL_WRAPPERS', 'OPTIMIZERS', 'OPTIM_WRAPPERS',
@@ -21,8 +23,25 @@ __all__ = [
 ]
 
 
-def _child(name: str, parent: root.Registry, *locations: str) -> root.Registry:
-    return root.Registry(name, parent=parent, scope='unimask', locations=list(locations))
+class _Registry(root.Registry):
+    """Says what to install where a component of an optional library is asked for."""
+
+    def get(self, key: str) -> type | None:
+        """The component of this name, with or without prefix; None where there is none.
+
+        Raises:
+            UserError: The prefix is that of a library which is not installed.
+        """
+        library = library_of(key)
+        if library is None:
+            return super().get(key)
+        require(library, owner=key)
+        with quietly():
+            return super().get(key)
+
+
+def _child(name: str, parent: root.Registry, *locations: str) -> _Registry:
+    return _Registry(name, parent=parent, scope='unimask', locations=list(locations))
 
 
 MODELS = _child('model', root.MODELS, 'unimask.models')

@@ -5,7 +5,7 @@
 data_root = 'data/shapes/'
 crop_size = (128, 128)
 augmentation = [
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='RandomFlip', prob=0.5),
     dict(type='LargeScaleJitter', size=160, ratio_range=(0.8, 1.25)),
     dict(type='RandomCrop', size=crop_size),
 ]

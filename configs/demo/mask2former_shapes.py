@@ -28,7 +28,7 @@ train_dataloader = dict(batch_size=4)
 # A little larger than they are, within the jitter of the training: small things gain.
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='mmdet.Resize', scale_factor=1.1, keep_ratio=True),
+    dict(type='Resize', scale_factor=1.1, keep_ratio=True),
     dict(type='LoadPanopticMap'),
     dict(type='PackSegInputs', derive=('semantic', 'instance')),
 ]

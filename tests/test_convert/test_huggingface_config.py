@@ -41,7 +41,7 @@ def test_pictures() -> None:
     assert prepared(size=512, max_size=2048)[1] == [
         dict(type='ResizeShortestEdge', short_edge=512, max_long=2048)]
     assert prepared(size=dict(height=384, width=512))[1] == [
-        dict(type='mmdet.Resize', scale=(512, 384), keep_ratio=False)]
+        dict(type='Resize', scale=(512, 384))]
     assert prepared(do_resize=False)[1] == []
     assert prepared(do_normalize=False)[0]['std'] == [255.0] * 3
     raw = prepared(do_rescale=False, image_mean=[1.0, 2.0, 3.0], size_divisibility=16)[0]

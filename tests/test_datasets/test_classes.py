@@ -94,5 +94,5 @@ def test_chosen_semantic_classes_keep_their_colours(tmp_path):
         **options, metainfo=dict(classes=('sky', 'wall')),
         pipeline=[dict(type='LoadImage'), dict(type='LoadSemanticMap')])
     own = ADE20KSemanticDataset.METAINFO['palette']
-    assert [list(colour) for colour in dataset.metainfo['palette']] == [own[2], own[0]]
+    assert dataset.metainfo['palette'] == [own[2], own[0]]
     assert dataset[0]['gt_seg_map'].tolist() == [[1, 0], [255, 0]]

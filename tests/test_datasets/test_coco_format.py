@@ -20,6 +20,7 @@ from unimask.datasets import (
     PanopticDataset,
 )
 from unimask.errors import UserError
+from unimask.registry import DATASETS
 from unimask.structures.taxonomy import Taxonomy
 
 
@@ -225,3 +226,23 @@ def test_images_may_lie_in_subfolders(tmp_path):
     options = write_panoptic(tmp_path, content)
     write_image(tmp_path / 'img/deep/er/1.png')
     assert PanopticDataset(**options)[0]['img_path'].endswith('img/deep/er/1.png')
+
+
+def test_file_is_read_by_the_stated_backend(tmp_path):
+    options = write_instances(tmp_path)
+    assert len(InstanceDataset(**options, backend_args=dict(backend='local'))) == len(
+        InstanceDataset(**options))
+    with pytest.raises(UserError, match='no-such-backend'):
+        InstanceDataset(**options, backend_args=dict(backend='no-such-backend'))
+
+
+def test_labels_of_an_image_for_balanced_sampling(tmp_path):
+    options = write_instances(tmp_path)
+    dataset = InstanceDataset(**options)
+    labels = [dataset.get_cat_ids(index) for index in range(len(dataset))]
+    assert labels == [[each['bbox_label'] for each in item['instances']] for item in dataset]
+    assert any(labels)
+    balanced = DATASETS.build(dict(
+        type='ClassBalancedDataset', oversample_thr=1.0,
+        dataset=dict(type='InstanceDataset', **options)))
+    assert len(balanced) >= sum(map(bool, labels))

@@ -61,7 +61,7 @@ def test_resumed_equals_unbroken(config: Config, tmp_path: Path, kill_at: int,
 
 def test_grouped_batches_resume_without_loading_the_past(
         config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config.train_dataloader.batch_sampler = dict(type='mmdet.AspectRatioBatchSampler')
+    config.train_dataloader.batch_sampler = dict(type='AspectRatioBatchSampler')
     config.train_dataloader.pop('drop_last')
     unbroken = train(config, tmp_path / 'unbroken')
     train(config, tmp_path / 'killed', kill_at=9)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unimask.models.layers import DeformableEncoderLayer, deformable_attention
+from unimask.errors import UserError
+from unimask.models.layers import ConvNorm, DeformableEncoderLayer, deformable_attention
 from unimask.ops.recompute import recomputed
 
 SIZES = ((12, 16), (6, 8))
@@ -63,3 +64,34 @@ def test_nothing_to_recompute(case: str) -> None:
     around = dict(no_grad=torch.no_grad(), autocast=torch.autocast('cpu', dtype=torch.bfloat16))
     with around.get(case, nullcontext()):
         assert isinstance(recomputed(value, lambda: value), nullcontext)
+
+
+@pytest.mark.parametrize('norm', [
+    dict(type='BN'), dict(type='SyncBN', momentum=0.3), dict(type='GN', num_groups=4),
+    dict(type='BN', requires_grad=False)])
+@pytest.mark.parametrize('relu', [False, True])
+def test_convolution_with_norm_is_that_of_mmcv(norm: dict, relu: bool) -> None:
+    """Parameters by name and first value, their gradients' switch, and the output."""
+    cnn = pytest.importorskip('mmcv.cnn')
+    torch.manual_seed(0)
+    ours = ConvNorm(6, 8, 3, norm=norm, relu=relu)
+    torch.manual_seed(0)
+    theirs = cnn.ConvModule(6, 8, 3, padding=1, bias=False, norm_cfg=norm,
+                            act_cfg=dict(type='ReLU') if relu else None)
+    assert isinstance(theirs.norm, type(ours.norm))
+    assert vars(ours.norm).get('momentum') == vars(theirs.norm).get('momentum')
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    for (name, found), expected in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(found, expected), name
+        assert found.requires_grad == expected.requires_grad == (
+            norm.get('requires_grad', True) or name == 'conv.weight')
+    x = torch.randn(2, 6, 5, 7)
+    if norm['type'] == 'SyncBN':  # which needs a GPU in training
+        ours, theirs = ours.eval(), theirs.eval()
+    assert torch.equal(ours(x), theirs(x))
+    assert bool((ours(x) < 0).any()) is not relu
+
+
+def test_norm_that_there_is_not() -> None:
+    with pytest.raises(UserError, match="'LN'.*'SyncBN'"):
+        ConvNorm(6, 8, 3, norm=dict(type='LN'), relu=True)

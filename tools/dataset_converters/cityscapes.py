@@ -14,11 +14,10 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
-from cityscapesscripts.helpers.labels import labels
-from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from mmengine.utils import track_iter_progress
 from preparing import (
     check_instances,
@@ -32,6 +31,13 @@ from unimask.cli import leave, run_tool
 from unimask.datasets.coco_writing import instance_entry
 from unimask.datasets.transforms.io import read_index_map
 from unimask.errors import UserError
+
+try:
+    from cityscapesscripts.helpers.labels import labels
+    from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
+except ImportError as missing:
+    print(f'error: {missing}: pip install cityscapesscripts', file=sys.stderr)
+    raise SystemExit(2) from None
 
 SPLITS = ('train', 'val')
 INSTANCE_CLASSES = {label.id: label.name for label in labels

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
@@ -30,6 +29,7 @@ from unimask.apis.pictures import Image, Picture, collect
 from unimask.apis.pipeline import picture_steps, run_steps
 from unimask.apis.stored_config import stored_config
 from unimask.checkpoints import classes_of, read_checkpoint, weights_of
+from unimask.data_sample import DataSample
 from unimask.errors import UserError
 from unimask.models.post_processors import InstancePostProcessor
 from unimask.preflight import apply_options, load_config, prepare_config
@@ -80,7 +80,7 @@ class _Outcome:
 
     picture: Picture
     pixels: np.ndarray | None = None
-    sample: DetDataSample | None = None
+    sample: DataSample | None = None
     error: UserError | None = None
 
 
@@ -139,7 +139,7 @@ class Inferencer:
 
     def __call__(self, images: Image | Iterable[Image], *, out_dir: str | Path | None = None,
                  batch_size: int = 1, recursive: bool = False, min_score: float = MIN_SCORE
-                 ) -> list[DetDataSample]:
+                 ) -> list[DataSample]:
         """Predict.
 
         Args:
@@ -164,7 +164,7 @@ class Inferencer:
                 ``out_dir``, else after all the others.
         """
         pictures = collect(images, recursive=recursive, leave_out=out_dir)
-        samples: list[DetDataSample] = []
+        samples: list[DataSample] = []
         if out_dir is not None:
             self._write(pictures, out_dir, batch_size=batch_size, min_score=min_score,
                         progress=False, keep=samples).raise_failures()
@@ -198,7 +198,7 @@ class Inferencer:
         return self._write(pictures, out_dir, batch_size=batch_size, min_score=min_score,
                            progress=progress, keep=None)
 
-    def predict(self, images: Sequence[Image]) -> list[DetDataSample]:
+    def predict(self, images: Sequence[Image]) -> list[DataSample]:
         """Predict one batch.
 
         Raises:
@@ -207,7 +207,7 @@ class Inferencer:
         return self(images, batch_size=len(images))
 
     def _write(self, pictures: list[Picture], out_dir: str | Path, *, batch_size: int,
-               min_score: float, progress: bool, keep: list[DetDataSample] | None) -> Report:
+               min_score: float, progress: bool, keep: list[DataSample] | None) -> Report:
         report = Report(len(pictures))
         bar = Progress(*Progress.get_default_columns(), MofNCompleteColumn(),
                        console=Console(stderr=True), disable=not progress)
@@ -276,7 +276,7 @@ class Inferencer:
         return [each if each.error else _Outcome(each.picture, each.pixels, next(samples))
                 for each in outcomes]
 
-    def _forward(self, packed: list[dict]) -> list[DetDataSample]:
+    def _forward(self, packed: list[dict]) -> list[DataSample]:
         if not packed:
             return []
         batch = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from mmdet.structures import DetDataSample
 from PIL import Image as PILImage
 
 from unimask.apis.pictures import Picture
 from unimask.apis.results import describe, panoptic_map, semantic_map
+from unimask.data_sample import DataSample
 from unimask.errors import UserError
 from unimask.structures import Taxonomy
 from unimask.visualization import UniversalVisualizer
@@ -114,7 +114,7 @@ class OutputFolder:
                     raise UserError(f'the prediction for {picture.path} would be written over the '
                                     f'picture {path}. Name another folder for the predictions.')
 
-    def write(self, picture: Picture, pixels: np.ndarray, sample: DetDataSample) -> None:
+    def write(self, picture: Picture, pixels: np.ndarray, sample: DataSample) -> None:
         """Write everything about one picture.
 
         Args:

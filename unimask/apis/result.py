@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
 from unimask.apis.output import OutputFolder
 from unimask.apis.pictures import Picture
+from unimask.data_sample import DataSample
 from unimask.errors import UserError
 from unimask.structures import Taxonomy
 from unimask.structures.arrays import as_array
@@ -97,10 +97,10 @@ class Result:
     instances: Instances | None = None
     panoptic: np.ndarray | None = None
     segments: tuple[Segment, ...] = ()
-    sample: DetDataSample | None = field(default=None, repr=False)
+    sample: DataSample | None = field(default=None, repr=False)
 
     @classmethod
-    def from_sample(cls, sample: DetDataSample, image: np.ndarray, taxonomy: Taxonomy, *,
+    def from_sample(cls, sample: DataSample, image: np.ndarray, taxonomy: Taxonomy, *,
                     name: str, min_score: float = 0.0, duplicate_iou: float = 1.0) -> Result:
         """The prediction of a data sample.
 

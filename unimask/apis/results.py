@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
+from unimask.data_sample import DataSample
 from unimask.structures import Taxonomy
 from unimask.structures.arrays import as_array
 from unimask.structures.panoptic import colour_ids, lookup
@@ -18,7 +18,7 @@ from unimask.utils.rle import run_length_code
 __all__ = ['describe', 'panoptic_map', 'semantic_map']
 
 
-def describe(sample: DetDataSample, taxonomy: Taxonomy, *, min_score: float = 0.0) -> dict:
+def describe(sample: DataSample, taxonomy: Taxonomy, *, min_score: float = 0.0) -> dict:
     """A prediction in plain values.
 
     Args:
@@ -47,13 +47,13 @@ def describe(sample: DetDataSample, taxonomy: Taxonomy, *, min_score: float = 0.
     return found
 
 
-def semantic_map(sample: DetDataSample) -> np.ndarray:
+def semantic_map(sample: DataSample) -> np.ndarray:
     """Class of every pixel, (h, w), uint8 or, for more than 256 classes, uint16."""
     labels = sample.pred_sem_seg.sem_seg[0].numpy()
     return labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16)
 
 
-def panoptic_map(sample: DetDataSample) -> np.ndarray:
+def panoptic_map(sample: DataSample) -> np.ndarray:
     """COCO's colours of segment ids, (h, w, 3) uint8 RGB; void is 0.
 
     The segments of ``segments_info`` are 1, 2, ... in their order, as in :func:`describe`.

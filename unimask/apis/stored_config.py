@@ -22,6 +22,7 @@ from mmengine.config import Config
 from unimask.errors import UserError
 from unimask.literals import plain_value
 from unimask.preflight.components import is_registered
+from unimask.utils.extras import library_of, require
 
 __all__ = ['parse_config', 'stored_config']
 
@@ -112,6 +113,8 @@ def _without_weights(node: Any) -> Any:
 def _check_names(node: Any, where: str) -> None:
     if isinstance(node, dict):
         if 'type' in node and not is_registered(node['type']):
+            if library_of(node['type']):
+                require(library_of(node['type']), owner=f'{where}.type, {node["type"]},')
             raise UserError(f'{where}.type is {node["type"]!r}, which is no registered component.')
         if isinstance(node.get('taxonomy'), str) and not is_registered(node['taxonomy']):
             raise UserError(f'{where}.taxonomy is {node["taxonomy"]!r}, which is no registered '

@@ -129,4 +129,4 @@ def _pipeline(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _resize(scale: Sequence[int], *, keep_ratio: bool) -> dict[str, Any]:
     if keep_ratio:
         return dict(type='ResizeShortestEdge', short_edge=min(scale), max_long=max(scale))
-    return dict(type='mmdet.Resize', scale=tuple(scale), keep_ratio=False)
+    return dict(type='Resize', scale=tuple(scale))

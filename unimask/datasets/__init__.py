@@ -1,13 +1,9 @@
 """Datasets that serve the three tasks, and their transforms."""
 
-# ruff: noqa: E402
 from __future__ import annotations
 
-from unimask.utils.setup import import_quietly
-
-import_quietly(('mmdet.datasets', 'mmseg.datasets'))
-
 from unimask.datasets.ade20k_full import ADE20KFullSemanticDataset
+from unimask.datasets.batch_sampler import AspectRatioBatchSampler
 from unimask.datasets.coco_format import CocoFormatDataset
 from unimask.datasets.instance import (
     ADE20KInstanceDataset,
@@ -23,13 +19,13 @@ from unimask.datasets.panoptic import (
     CocoPanopticDataset,
     PanopticDataset,
 )
-from unimask.datasets.semantic import (
+from unimask.datasets.public_semantic import (
     ADE20KSemanticDataset,
     CamVidDataset,
     CityscapesSemanticDataset,
     COCOStuff10kDataset,
-    SemanticDataset,
 )
+from unimask.datasets.semantic import SemanticDataset
 from unimask.datasets.shapes import (
     ShapesDataset,
     ShapesInstanceDataset,
@@ -39,9 +35,9 @@ from unimask.datasets.transforms import *  # noqa: F403
 
 __all__ = [
     'ADE20KFullSemanticDataset', 'ADE20KInstanceDataset', 'ADE20KPanopticDataset',
-    'ADE20KSemanticDataset', 'COCOStuff10kDataset', 'CamVidDataset', 'CityscapesInstanceDataset',
-    'CityscapesPanopticDataset', 'CityscapesSemanticDataset', 'CocoFormatDataset',
-    'CocoInstanceDataset', 'CocoPanopticDataset', 'InstanceDataset', 'MapillaryPanopticDataset',
-    'MapillarySemanticDataset', 'PanopticDataset', 'PennFudanDataset', 'SemanticDataset',
-    'ShapesDataset', 'ShapesInstanceDataset', 'ShapesSemanticDataset',
+    'ADE20KSemanticDataset', 'AspectRatioBatchSampler', 'COCOStuff10kDataset', 'CamVidDataset',
+    'CityscapesInstanceDataset', 'CityscapesPanopticDataset', 'CityscapesSemanticDataset',
+    'CocoFormatDataset', 'CocoInstanceDataset', 'CocoPanopticDataset', 'InstanceDataset',
+    'MapillaryPanopticDataset', 'MapillarySemanticDataset', 'PanopticDataset', 'PennFudanDataset',
+    'SemanticDataset', 'ShapesDataset', 'ShapesInstanceDataset', 'ShapesSemanticDataset',
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from mmdet.datasets import BaseDetDataset
+from mmengine.dataset import BaseDataset
 
 from unimask.datasets.classes import ChecksClasses
 from unimask.datasets.coco_reading import CocoFile, Place, read_coco
@@ -17,13 +17,28 @@ from unimask.errors import UserError, did_you_mean
 __all__ = ['CocoFormatDataset']
 
 
-class CocoFormatDataset(ChecksClasses, BaseDetDataset):
+class CocoFormatDataset(ChecksClasses, BaseDataset):
     """Base of the datasets whose annotation is one JSON file in a COCO format.
 
     Labels are indices into ``metainfo['classes']``. Categories of the file are matched by name
     (or, where a data set's files differ in their names, by number: ``FIRST_CATEGORY_ID``). Without
     ``classes`` the categories of the file are the classes, in the order of the file. Categories
     that a configured ``metainfo`` leaves out are not used.
+
+    Args:
+        ann_file: The annotation file.
+        metainfo: ``classes``, ``thing_classes`` and ``palette``, as far as they are not the type's
+            or the file's.
+        data_root: Folder that the others are below.
+        data_prefix: The folders by their keys, such as ``img``.
+        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out images without objects in training.
+        indices: The first so many images, or these.
+        serialize_data: Keep the list of images as bytes, which data workers share.
+        pipeline: Transforms.
+        test_mode: For evaluation.
+        lazy_init: Read the file when the first image is asked for.
+        max_refetch: Images that are drawn in place of an unusable one, at most.
+        backend_args: How MMEngine reads the annotation file; None goes by its path.
 
     Raises:
         UserError: If the annotation file or a file that it names is missing, or if it contradicts
@@ -35,6 +50,20 @@ class CocoFormatDataset(ChecksClasses, BaseDetDataset):
     PREFIXES: tuple[str, ...] = ('img',)
     OBJECTS = 'objects'  # what the log calls them
     SOURCE = ''  # where the data come from; told when they are missing
+
+    def __init__(self, ann_file: str = '', *, metainfo: Mapping | None = None,
+                 data_root: str | None = '', data_prefix: Mapping[str, str] | None = None,
+                 filter_cfg: dict | None = None, indices: int | Sequence[int] | None = None,
+                 serialize_data: bool = True, pipeline: Sequence[dict | Callable] = (),
+                 test_mode: bool = False, lazy_init: bool = False, max_refetch: int = 1000,
+                 backend_args: dict | None = None) -> None:
+        self.backend_args = backend_args
+        super().__init__(
+            ann_file, metainfo=metainfo, data_root=data_root,
+            data_prefix=dict(img='') if data_prefix is None else dict(data_prefix),
+            filter_cfg=filter_cfg, indices=indices, serialize_data=serialize_data,
+            pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init,
+            max_refetch=max_refetch)
 
     @property
     def metainfo(self) -> dict:
@@ -74,6 +103,10 @@ class CocoFormatDataset(ChecksClasses, BaseDetDataset):
         self._report(kept)
         return kept
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels of the objects of an image, for MMEngine's ``ClassBalancedDataset``."""
+        return [each['bbox_label'] for each in self.get_data_info(idx)['instances']]
+
     def image_path(self, image: Mapping) -> str:
         """Path of an image, given its entry in ``images``."""
         return osp.join(self.data_prefix['img'], image['file_name'])
@@ -95,7 +128,7 @@ class CocoFormatDataset(ChecksClasses, BaseDetDataset):
         return tuple(self._metainfo['classes']) == tuple(self.METAINFO.get('classes', ()))
 
     def _read(self) -> CocoFile:
-        return read_coco(self.ann_file, owner=self._name)
+        return read_coco(self.ann_file, owner=self._name, backend_args=self.backend_args)
 
     def _lacks_metainfo(self) -> bool:
         return not self._metainfo.get('classes')

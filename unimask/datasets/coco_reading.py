@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mmengine.fileio import get_text
+
 from unimask.datasets.files import check_file
 from unimask.errors import UserError
 
@@ -132,20 +134,23 @@ class CocoFile:
                 raise self.fault(f'`{key}` is {_shown(content[key])}, not a list. Mend the file.')
 
 
-def read_coco(path: str, *, owner: str) -> CocoFile:
+def read_coco(path: str, *, owner: str, backend_args: dict | None = None) -> CocoFile:
     """Read an annotation file and check all but its annotations.
 
     Args:
         path: Of the JSON file.
         owner: Dataset type, for messages.
+        backend_args: How MMEngine reads the file; None goes by its path.
 
     Raises:
         UserError: If the file is missing, is no JSON or not in COCO format.
     """
     check_file(path, owner=owner, key='ann_file')
     try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
+        content = json.loads(get_text(path, backend_args=backend_args))
+    except KeyError as error:
+        raise UserError(f'{owner}: backend_args names {error}, which is no backend of MMEngine.'
+                        ) from None
     except ValueError as error:
         raise UserError(f'{owner}: {path} is not a JSON file: {error}') from None
     except RecursionError:

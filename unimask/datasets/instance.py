@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-import mmdet.datasets
-
 from unimask.datasets import sources
+from unimask.datasets.categories import thing_classes
 from unimask.datasets.coco_format import CocoFormatDataset
 from unimask.datasets.coco_reading import ID, CocoFile, Place
 from unimask.datasets.outlines import Outlines
@@ -76,7 +75,7 @@ class CocoInstanceDataset(InstanceDataset):
     """COCO instances: 80 classes."""
 
     SOURCE = sources.COCO
-    METAINFO = mmdet.datasets.CocoDataset.METAINFO
+    METAINFO = thing_classes('coco')
 
 
 @DATASETS.register_module()
@@ -84,7 +83,7 @@ class ADE20KInstanceDataset(InstanceDataset):
     """ADE20K instances: the 100 thing classes, category ids 0 to 99."""
 
     SOURCE = sources.ADE20K
-    METAINFO = mmdet.datasets.ADE20KInstanceDataset.METAINFO
+    METAINFO = thing_classes('ade20k')
     FIRST_CATEGORY_ID = 0
 
 
@@ -93,7 +92,7 @@ class CityscapesInstanceDataset(InstanceDataset):
     """Cityscapes instances: 8 classes."""
 
     SOURCE = sources.CITYSCAPES
-    METAINFO = mmdet.datasets.CityscapesDataset.METAINFO
+    METAINFO = thing_classes('cityscapes')
 
 
 @DATASETS.register_module()

@@ -5,26 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import mmseg.datasets
-
 from unimask.datasets import sources
+from unimask.datasets.categories import panoptic_classes
 from unimask.datasets.panoptic import PanopticDataset
 from unimask.datasets.semantic import SemanticDataset
 from unimask.datasets.stated_classes import ReadsClasses
 from unimask.registry import DATASETS
 
 __all__ = ['MapillaryPanopticDataset', 'MapillarySemanticDataset']
-
-EVALUATED = 65
-# Without the data set: those that its configuration marks as instances.
-THINGS = (
-    'Bird', 'Ground Animal', 'Crosswalk - Plain', 'Person', 'Bicyclist', 'Motorcyclist',
-    'Other Rider', 'Lane Marking - Crosswalk', 'Banner', 'Bench', 'Bike Rack', 'Billboard',
-    'Catch Basin', 'CCTV Camera', 'Fire Hydrant', 'Junction Box', 'Mailbox', 'Manhole',
-    'Phone Booth', 'Street Light', 'Pole', 'Traffic Sign Frame', 'Utility Pole', 'Traffic Light',
-    'Traffic Sign (Back)', 'Traffic Sign (Front)', 'Trash Can', 'Bicycle', 'Boat', 'Bus', 'Car',
-    'Caravan', 'Motorcycle', 'Other Vehicle', 'Trailer', 'Truck', 'Wheeled Slow')
-KNOWN = mmseg.datasets.MapillaryDataset_v1.METAINFO
 
 
 class _Mapillary(ReadsClasses):
@@ -34,9 +22,8 @@ class _Mapillary(ReadsClasses):
     CLASSES_FILE = 'config_v1.2.json'
     CLASSES_ORIGIN = ('It comes with the data set, beside the folders training and validation '
                       '(as config.json in its first version).')
-    METAINFO = dict(
-        classes=KNOWN['classes'][:EVALUATED], thing_classes=THINGS,
-        palette=[tuple(colour) for colour in KNOWN['palette'][:EVALUATED]])
+    # Without the data set: those of version 1.2.
+    METAINFO = panoptic_classes('mapillary')
 
     @classmethod
     def read_classes(cls, path: str) -> dict:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os.path as osp
 from collections.abc import Iterator, Mapping, Sequence
 
-import mmdet.datasets
-import mmseg.datasets
-
 from unimask.datasets import sources
+from unimask.datasets.categories import panoptic_classes
 from unimask.datasets.coco_format import CocoFormatDataset
 from unimask.datasets.coco_reading import ID, CocoFile, Place
 from unimask.datasets.files import check_files
@@ -125,11 +123,7 @@ class CocoPanopticDataset(PanopticDataset):
     """COCO panoptic: 80 things and 53 stuff classes."""
 
     SOURCE = sources.COCO
-    METAINFO = mmdet.datasets.CocoPanopticDataset.METAINFO
-
-
-# mmseg's list has a blank too many: 'bed '.
-ADE20K_CLASSES = tuple(name.strip() for name in mmseg.datasets.ADE20KDataset.METAINFO['classes'])
+    METAINFO = panoptic_classes('coco')
 
 
 @DATASETS.register_module()
@@ -140,10 +134,7 @@ class ADE20KPanopticDataset(PanopticDataset):
     """
 
     SOURCE = sources.ADE20K
-    METAINFO = dict(
-        classes=ADE20K_CLASSES,
-        thing_classes=mmdet.datasets.ADE20KInstanceDataset.METAINFO['classes'],
-        palette=[tuple(c) for c in mmseg.datasets.ADE20KDataset.METAINFO['palette']])
+    METAINFO = panoptic_classes('ade20k')
     FIRST_CATEGORY_ID = 0
 
 
@@ -155,10 +146,7 @@ class CityscapesPanopticDataset(PanopticDataset):
     """
 
     SOURCE = sources.CITYSCAPES
-    METAINFO = dict(
-        classes=mmseg.datasets.CityscapesDataset.METAINFO['classes'],
-        thing_classes=mmdet.datasets.CityscapesDataset.METAINFO['classes'],
-        palette=[tuple(c) for c in mmseg.datasets.CityscapesDataset.METAINFO['palette']])
+    METAINFO = panoptic_classes('cityscapes')
 
     def image_path(self, image: Mapping) -> str:
         """Path of an image: the file name in the JSON is not the one on disk, its id is."""

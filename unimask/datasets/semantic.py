@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os.path as osp
-from collections.abc import Iterator, Mapping
-from functools import partialmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 import mmengine.fileio
-import mmseg.datasets
+from mmengine.dataset import BaseDataset
 
-from unimask.datasets import sources
 from unimask.datasets.classes import ChecksClasses
 from unimask.datasets.files import (
     check_file,
@@ -22,28 +20,77 @@ from unimask.datasets.files import (
 from unimask.datasets.label_survey import LabelSurvey, survey_labels
 from unimask.datasets.reporting import say, some, warn
 from unimask.datasets.transforms.loading import LoadSemanticMap
-from unimask.errors import UserError
+from unimask.errors import UserError, did_you_mean
 from unimask.registry import DATASETS
+from unimask.structures.taxonomy import distinct_colours
 
-__all__ = ['ADE20KSemanticDataset', 'COCOStuff10kDataset', 'CamVidDataset',
-           'CityscapesSemanticDataset', 'SemanticDataset']
+__all__ = ['SemanticDataset']
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 # Spellings of the same kind of file.
 SAME = {name: names for names in (('jpg', 'jpeg'), ('tif', 'tiff')) for name in names}
 
 
-class _CheckedFiles(ChecksClasses):
-    """Adds to mmseg's datasets: files and labels are looked at before training starts.
+@DATASETS.register_module()
+class SemanticDataset(ChecksClasses, BaseDataset):
+    """Any data set of images and index maps; state ``metainfo=dict(classes=(...))``.
+
+    Files and labels are looked at before training starts. The options are those of
+    MMSegmentation's datasets.
 
     ``metainfo`` may have ``file_labels``, a dict from values in the label maps to labels, for maps
     whose values are not labels yet: ``{255: 1}`` for masks of 0 and 255.
 
     A line of ``ann_file`` is the name of an image and its label map without suffix; or both files
     with a tab between them, for names that differ.
+
+    Args:
+        ann_file: List of the images in use; without it all of the folder are.
+        img_suffix: How the names of the images end.
+        seg_map_suffix: How those of their label maps end.
+        metainfo: ``classes``; optionally ``thing_classes``, ``palette`` and ``file_labels``. Of a
+            type with classes of its own some can be chosen.
+        data_root: Folder that the others are below.
+        data_prefix: Folders ``img_path`` and, where there are label maps, ``seg_map_path``.
+        filter_cfg: As in MMEngine, like all that follow but the last two.
+        indices: The first so many images, or these.
+        serialize_data: Keep the list of images as bytes, which data workers share.
+        pipeline: Transforms.
+        test_mode: For evaluation.
+        lazy_init: Look at the files when the first image is asked for.
+        max_refetch: Images that are drawn in place of an unusable one, at most.
+        reduce_zero_label: 0 in the files means unlabelled, and the labels count from 1.
+        backend_args: How MMEngine reads ``ann_file`` and lists folders.
+
+    Raises:
+        UserError: The classes are unknown, or files are missing or contradict them.
     """
 
     SOURCE = ''  # where the data come from; told when they are missing
+    METAINFO: dict = {}
+
+    def __init__(self, ann_file: str = '', *, img_suffix: str = '.jpg',
+                 seg_map_suffix: str = '.png', metainfo: Mapping | None = None,
+                 data_root: str | None = None,
+                 data_prefix: Mapping[str, str | None] | None = None,
+                 filter_cfg: dict | None = None, indices: int | Sequence[int] | None = None,
+                 serialize_data: bool = True, pipeline: Sequence[dict | Callable] = (),
+                 test_mode: bool = False, lazy_init: bool = False, max_refetch: int = 1000,
+                 reduce_zero_label: bool = False, backend_args: dict | None = None) -> None:
+        self.img_suffix = img_suffix
+        self.seg_map_suffix = seg_map_suffix
+        self.reduce_zero_label = reduce_zero_label
+        self.backend_args = backend_args
+        folders = dict(img_path='', seg_map_path='') if data_prefix is None else data_prefix
+        super().__init__(
+            ann_file, metainfo=metainfo, data_root=data_root,
+            data_prefix={key: folder for key, folder in folders.items() if folder is not None},
+            filter_cfg=filter_cfg, indices=indices, serialize_data=serialize_data,
+            pipeline=list(pipeline), test_mode=test_mode, lazy_init=True, max_refetch=max_refetch)
+        self.label_map = self.get_label_map(self._metainfo['classes'])
+        self._metainfo.update(label_map=self.label_map, reduce_zero_label=reduce_zero_label)
+        if not lazy_init:
+            self.full_init()
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
@@ -51,8 +98,32 @@ class _CheckedFiles(ChecksClasses):
         if not loaded.get('classes'):
             raise UserError(f'{cls.__name__}: the classes are unknown. State them in the order of '
                             "their labels: metainfo=dict(classes=('background', 'person')).")
-        _check_file_labels(loaded.get('file_labels'), len(loaded['classes']), cls.__name__)
+        count = len(loaded['classes'])
+        _check_file_labels(loaded.get('file_labels'), count, cls.__name__)
+        loaded['palette'] = loaded.get('palette') or distinct_colours(count)
+        if len(loaded['palette']) != count:
+            raise UserError(f'{cls.__name__}: metainfo.palette has {len(loaded["palette"])} '
+                            f'colours for {count} classes.')
         return loaded
+
+    @classmethod
+    def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
+        """Label of each class of the type where a config chose some of them, 255 for the others.
+
+        Raises:
+            UserError: The type does not have one of the chosen classes.
+        """
+        own = cls.METAINFO.get('classes')
+        if new_classes is None or own is None or list(new_classes) == list(own):
+            return None
+        foreign = [name for name in new_classes if name not in own]
+        if foreign:
+            raise UserError(f'{cls.__name__}: metainfo.classes has {foreign[:5]}, but may name '
+                            f'classes of this type only.{did_you_mean(foreign[0], own)} For '
+                            'classes of your own use SemanticDataset.')
+        chosen = list(new_classes)
+        return {label: chosen.index(name) if name in chosen else 255
+                for label, name in enumerate(own)}
 
     def load_data_list(self) -> list[dict]:
         """List the images and their label maps.
@@ -190,66 +261,3 @@ def _check_file_labels(labels: object, count: int, owner: str) -> None:
         raise UserError(
             f'{owner}: metainfo.file_labels is {labels!r}. It is a dict from values in the label '
             f'maps to labels 0 to {count - 1}, or 255 for ignored ones: file_labels={{255: 1}}.')
-
-
-@DATASETS.register_module()
-class SemanticDataset(_CheckedFiles, mmseg.datasets.BaseSegDataset):
-    """Any data set of images and index maps; state ``metainfo=dict(classes=(...))``."""
-
-
-@DATASETS.register_module()
-class ADE20KSemanticDataset(_CheckedFiles, mmseg.datasets.ADE20KDataset):
-    """ADE20K scene parsing: 150 classes; the files count from 1, 0 = unlabelled."""
-
-    SOURCE = sources.ADE20K
-
-
-@DATASETS.register_module()
-class CityscapesSemanticDataset(_CheckedFiles, mmseg.datasets.CityscapesDataset):
-    """Cityscapes: 19 classes, label maps with train ids."""
-
-    SOURCE = sources.CITYSCAPES
-
-
-@DATASETS.register_module()
-class COCOStuff10kDataset(_CheckedFiles, mmseg.datasets.COCOStuffDataset):
-    """COCO-Stuff 10k v1.1: 80 things and 91 kinds of stuff, 171 classes.
-
-    The release holds MATLAB files with ids of 0 to 182. Label maps are made of them in two ways:
-
-    - MMSegmentation's ``*_labelTrainIds.png`` (so does ``coco_stuff10k.py`` of our dataset
-      converters): 0 = unlabelled, 1 to 171. This is the default, ``reduce_zero_label=True``.
-    - MaskFormer's ``*.png``: 0 to 170, 255 = unlabelled. For these state
-      ``reduce_zero_label=False, seg_map_suffix='.png'``.
-
-    Raises:
-        UserError: The maps looked at are of the other kind, which would move every label by one.
-    """
-
-    SOURCE = sources.COCO_STUFF_10K
-    __init__ = partialmethod(mmseg.datasets.COCOStuffDataset.__init__, reduce_zero_label=True)
-
-    def _judge(self, survey: LabelSurvey) -> None:
-        if self.reduce_zero_label and 255 in survey.values:
-            raise UserError(
-                f'{self._name}: {survey.text} (such as {survey.example}) have the value 255, '
-                'which maps that count from 1 (0 = unlabelled) do not have: these count from 0, '
-                'as those of MaskFormer do. State reduce_zero_label=False for them.')
-        if not self.reduce_zero_label and 255 not in survey.values and 0 in survey.values:
-            warn(f'{self._name}: {survey.text} (such as {survey.example}) have no pixel of the '
-                 'value 255. If 0 means "unlabelled", as in *_labelTrainIds.png, leave out '
-                 'reduce_zero_label=False: every label is off by one now.')
-        super()._judge(survey)
-
-
-@DATASETS.register_module()
-class CamVidDataset(SemanticDataset):
-    """CamVid road scenes with the 11 classes of the SegNet version; 255 = unlabelled."""
-
-    SOURCE = sources.CAMVID
-    METAINFO = dict(
-        classes=('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign symbol', 'fence',
-                 'car', 'pedestrian', 'bicyclist'),
-        palette=[(128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222),
-                 (128, 128, 0), (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0),
-                 (0, 128, 192)])

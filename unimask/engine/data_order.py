@@ -79,7 +79,7 @@ class SkippingBatches(Sampler):
     """A batch sampler that can start in the middle without loading what it skips.
 
     Args:
-        batches: Any batch sampler, such as MMDetection's ``AspectRatioBatchSampler``.
+        batches: Any batch sampler, such as ``AspectRatioBatchSampler``.
     """
 
     def __init__(self, batches: Sampler | BatchSampler) -> None:

@@ -16,6 +16,7 @@ from unimask.evaluation.samples import naming_image, predicted, taxonomy_of
 from unimask.evaluation.tables import ClassTable, score_table
 from unimask.registry import METRICS
 from unimask.structures.arrays import as_array
+from unimask.utils.extras import require
 
 
 @METRICS.register_module()
@@ -37,6 +38,7 @@ class CityscapesInstanceMetric(BaseMetric):
     def __init__(
             self, *, per_class: bool = True, prefix: str | None = None,
             collect_device: str = 'cpu') -> None:
+        require('cityscapesscripts', owner='CityscapesInstanceMetric')
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.per_class = per_class
 

@@ -19,6 +19,7 @@ from unimask.evaluation.samples import class_map, naming_image, predicted, taxon
 from unimask.evaluation.tables import ClassTable, score_table
 from unimask.registry import METRICS
 from unimask.structures.arrays import as_array
+from unimask.utils.extras import require
 
 _NAME = 'CityscapesSemanticMetric'
 _WEIGHTED = ('tpWeighted', 'fnWeighted')
@@ -43,6 +44,7 @@ class CityscapesSemanticMetric(BaseMetric):
     def __init__(
             self, *, per_class: bool = True, prefix: str | None = None,
             collect_device: str = 'cpu') -> None:
+        require('cityscapesscripts', owner=_NAME)
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.per_class = per_class
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
-from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from unimask.errors import UserError
 
-Masks = Tensor | np.ndarray | BitmapMasks | PolygonMasks
 Size = tuple[int, int]
+
+
+class MaskStructure(Protocol):
+    """What mmdet's bitmaps and polygons have."""
+
+    def to_ndarray(self) -> np.ndarray:
+        """(N, h, w)."""
+
+
+Masks = Tensor | np.ndarray | MaskStructure
 
 
 def encode_masks(masks: Masks) -> tuple[Size, list[bytes]]:
@@ -26,11 +36,8 @@ def encode_masks(masks: Masks) -> tuple[Size, list[bytes]]:
     Raises:
         UserError: If an array does not have three dimensions.
     """
-    if isinstance(masks, PolygonMasks):
-        return (masks.height, masks.width), [
-            _encode_polygons(polygons, masks.height, masks.width) for polygons in masks.masks]
-    if isinstance(masks, BitmapMasks):
-        masks = masks.masks.reshape(-1, masks.height, masks.width)
+    if hasattr(masks, 'to_ndarray'):
+        masks = masks.to_ndarray()
     return _encode_array(torch.as_tensor(masks))
 
 
@@ -41,12 +48,6 @@ def _encode_array(masks: Tensor) -> tuple[Size, list[bytes]]:
     columns = (masks != 0).transpose(1, 2).contiguous().cpu().numpy().view(np.uint8)
     codes = coco_mask.encode(columns.transpose(2, 1, 0)) if len(masks) else []
     return tuple(masks.shape[1:]), [code['counts'] for code in codes]
-
-
-def _encode_polygons(polygons: list[np.ndarray], height: int, width: int) -> bytes:
-    parts = coco_mask.frPyObjects([np.asarray(p).reshape(-1).tolist() for p in polygons],
-                                  height, width)
-    return coco_mask.merge(parts)['counts']
 
 
 def code_areas(size: Size, counts: list[bytes]) -> np.ndarray:

@@ -91,7 +91,8 @@ def _mmcv_runs_on(device: torch.device) -> bool:
     except (ImportError, RuntimeError) as error:
         warnings.warn(
             f"mmcv's compiled deformable attention does not run on {device} ({error}); the slower "
-            f"grid_sample is used. `python tools/misc/doctor.py` names the remedy.", stacklevel=2)
+            f"grid_sample is used. Faster: pip install \"unimask[mm]\", and then what `unimask "
+            f"doctor` names.", stacklevel=2)
         return False
     return True
 

@@ -72,7 +72,7 @@ def _mmcv_runs_on(device: torch.device) -> bool:
     except (ImportError, RuntimeError) as error:
         warnings.warn(
             f"mmcv's compiled deformable convolution does not run on {device} ({error}); "
-            f"torchvision's is used. `python tools/misc/doctor.py` names the remedy.",
-            stacklevel=2)
+            f"torchvision's is used. Mended by pip install \"unimask[mm]\", and then what "
+            f"`unimask doctor` names.", stacklevel=2)
         return False
     return True

@@ -186,7 +186,7 @@ def _set_data(cfg: Config, data: OwnData, settings: Settings) -> None:
     cfg.train_dataloader.update(batch_size=settings.batch, num_workers=settings.workers,
                                 dataset=_dataset(data.train, train))
     if data.task != 'semantic':
-        cfg.train_dataloader.batch_sampler = dict(type='mmdet.AspectRatioBatchSampler')
+        cfg.train_dataloader.batch_sampler = dict(type='AspectRatioBatchSampler')
     held_out = dict(_dataset(data.val, test), test_mode=True)
     cfg.val_dataloader.update(num_workers=1, dataset=held_out)
     cfg.test_dataloader = cfg.val_dataloader

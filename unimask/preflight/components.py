@@ -33,12 +33,18 @@ _OPAQUE = ('metainfo', 'taxonomy', 'norm_cfg', 'conv_cfg', 'act_cfg', 'init_cfg'
 
 
 def find_component(name: Any) -> Callable | None:
-    """The class or function registered under a name in any registry; None if there is none."""
+    """The class or function registered under a name in any registry; None if there is none.
+
+    Raises:
+        UserError: The name has the prefix of a library that is not installed.
+    """
     if not isinstance(name, str):
         return name if callable(name) else None
     for registry in _registries():
         try:
             found = registry.get(name)
+        except UserError:
+            raise
         except (ImportError, KeyError, ValueError):
             continue
         if found is not None:

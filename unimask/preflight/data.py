@@ -161,7 +161,7 @@ def _source_of(kind: Any) -> str:
     said = getattr(component, 'SOURCE', None)
     if said is not None:
         return said
-    from unimask.datasets import sources  # late: it brings mmdet along
+    from unimask.datasets import sources  # late: it imports all data sets
     known = (_FOREIGN_SOURCES.get(base.__name__) for base in getattr(component, '__mro__', ()))
     name = next(filter(None, known), None)
     return getattr(sources, name) if name else ''

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
+from unimask.data_sample import DataSample
 from unimask.errors import UserError
 from unimask.models.segmentors.targets import make_targets
 from unimask.registry import DATASETS
@@ -160,7 +160,7 @@ def _counts_of_file(dataset: BaseDataset) -> Iterator[tuple[str, int]]:
             yield str(item['img_path']), sum(not each['ignore_flag'] for each in item['instances'])
 
 
-def _add(split: SplitSurvey, path: str, sample: DetDataSample) -> None:
+def _add(split: SplitSurvey, path: str, sample: DataSample) -> None:
     targets = make_targets(sample, split.taxonomy)
     masks = targets.dense().numpy()
     areas = masks.reshape(len(masks), -1).sum(1) if len(masks) else np.zeros(0, int)

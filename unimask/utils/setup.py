@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import redirect_stdout
-from importlib import import_module
-from io import StringIO
+from contextlib import suppress
 
 from mmengine.registry import DefaultScope
+
+from unimask.utils.extras import import_quietly
 
 PACKAGES = (
     'unimask.models', 'unimask.datasets', 'unimask.evaluation', 'unimask.engine',
     'unimask.convert', 'unimask.visualization', 'unimask.apis',
 )
-# Sibling scopes: importing their registries makes the prefixes `mmdet.` and `mmseg.` known.
-SIBLINGS = ('mmdet.registry', 'mmseg.registry')
+# Where they are installed: the scopes `mmdet.` and `mmseg.`, and mmcv's transforms by bare name.
+SIBLINGS = ('mmdet.registry', 'mmseg.registry', 'mmcv.transforms')
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
@@ -25,7 +24,10 @@ def register_all_modules(init_default_scope: bool = True) -> None:
             components are looked up by their bare name. A scope that another library left
             current is replaced.
     """
-    import_quietly(SIBLINGS + PACKAGES)
+    for name in SIBLINGS:
+        with suppress(ImportError):  # the registries tell whoever asks for one of theirs
+            import_quietly([name])
+    import_quietly(PACKAGES)
     if init_default_scope and (
             DefaultScope.get_current_instance() is None
             or DefaultScope.get_current_instance().scope_name != 'unimask'):
@@ -33,15 +35,3 @@ def register_all_modules(init_default_scope: bool = True) -> None:
         if DefaultScope.check_instance_created(name):
             name = f'unimask-{len(DefaultScope._instance_dict)}'
         DefaultScope.get_instance(name, scope_name='unimask')
-
-
-def import_quietly(names: Iterable[str]) -> None:
-    """Import modules without the lines in which onedl-mmdetection and -mmsegmentation announce an
-    optional package that concerns nobody here."""
-    printed = StringIO()
-    with redirect_stdout(printed):
-        for name in names:
-            import_module(name)
-    lines = [line for line in printed.getvalue().splitlines() if 'import OneDL' not in line]
-    if lines:
-        print('\n'.join(lines))

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
-from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
+from unimask.data_sample import DataSample
 from unimask.structures.arrays import as_array
 from unimask.structures.masks import PackedMasks
 from unimask.structures.panoptic import lookup, segments_of
@@ -75,7 +74,7 @@ def instances_from(data: InstanceData, min_score: float) -> Instances:
     scores = as_array(data.scores) if 'scores' in data else None
     kept = np.flatnonzero(np.ones(len(labels), bool) if scores is None else scores >= min_score)
     masks = data.masks
-    if isinstance(masks, BitmapMasks | PolygonMasks):
+    if hasattr(masks, 'to_ndarray'):  # mmdet's bitmaps and polygons
         masks = masks.to_ndarray()
     return Instances(_Masks(masks, kept), labels[kept].tolist(),
                      None if scores is None else scores[kept].tolist())
@@ -102,7 +101,7 @@ def semantic_from(data: PixelData) -> np.ndarray:
     return label_map
 
 
-def field_of(sample: DetDataSample, source: str, task: str) -> BaseDataElement | None:
+def field_of(sample: DataSample, source: str, task: str) -> BaseDataElement | None:
     """What ``sample`` has for a task; ``source`` is ``gt`` or ``pred``."""
     data = sample.get(f'{source}_{FIELDS[task]}')
     if data is None or task == 'instance' and 'masks' not in data:

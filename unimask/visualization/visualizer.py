@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
-import mmcv
 import numpy as np
-from mmdet.structures import DetDataSample
 from mmengine.dist import master_only
 from mmengine.structures import BaseDataElement, PixelData
 from mmengine.visualization import Visualizer
 
+from unimask.data_sample import DataSample
 from unimask.errors import UserError
 from unimask.registry import VISUALIZERS
 from unimask.structures.arrays import as_array
@@ -73,7 +73,7 @@ class UniversalVisualizer(Visualizer):
 
     @master_only
     def add_datasample(self, name: str, image: np.ndarray,
-                       data_sample: DetDataSample | None = None, draw_gt: bool = True,
+                       data_sample: DataSample | None = None, draw_gt: bool = True,
                        draw_pred: bool = True, show: bool = False, wait_time: float = 0,
                        out_file: str | None = None, pred_score_thr: float = 0.3,
                        step: int = 0) -> None:
@@ -97,11 +97,11 @@ class UniversalVisualizer(Visualizer):
             self.set_image(picture)
             self.show(picture, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            mmcv.imwrite(picture[..., ::-1], str(out_file))
+            _write(picture, Path(out_file))
         else:
             self.add_image(name, picture, step)
 
-    def draw(self, image: np.ndarray, sample: DetDataSample | None, *, draw_gt: bool = True,
+    def draw(self, image: np.ndarray, sample: DataSample | None, *, draw_gt: bool = True,
              draw_pred: bool = True, min_score: float = 0.3) -> np.ndarray:
         """Draw the panels ``image``, ``truth`` and ``prediction``, those that there are.
 
@@ -126,7 +126,7 @@ class UniversalVisualizer(Visualizer):
                 panels[TITLES[source]] = self._panel(image, task, data, min_score)
         return side_by_side(panels)
 
-    def paint(self, image: np.ndarray, sample: DetDataSample, task: str, *,
+    def paint(self, image: np.ndarray, sample: DataSample, task: str, *,
               min_score: float = 0.0) -> np.ndarray:
         """Paint the prediction for one task on the picture, without panels and titles.
 
@@ -173,7 +173,7 @@ class UniversalVisualizer(Visualizer):
         shown = [label for label in counts.argsort(kind='stable')[::-1] if counts[label]]
         return np.concatenate([picture, legend(shown[:MOST_NAMES], taxonomy, picture.shape[1])])
 
-    def _tasks(self, sample: DetDataSample, sources: list[str]) -> dict[str, str]:
+    def _tasks(self, sample: DataSample, sources: list[str]) -> dict[str, str]:
         """The task to draw by source, of those sources that have anything to draw."""
         allowed = FIELDS if self.task is None else (self.task,)
         found = {s: [t for t in allowed if field_of(sample, s, t) is not None] for s in sources}
@@ -206,6 +206,12 @@ class UniversalVisualizer(Visualizer):
             raise UserError('UniversalVisualizer: set `dataset_meta` to the metainfo of the '
                              'dataset first; it names and colours the classes')
         return Taxonomy.from_metainfo(self.dataset_meta)
+
+
+def _write(picture: np.ndarray, file: Path) -> None:
+    _, code = cv2.imencode(file.suffix, picture[..., ::-1])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(code)
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ test_pipeline = testing(
     dict(type='LoadInstances', keep_crowd=True), short_edge=640, max_long=2560)
 
 train_dataloader = dict(
-    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

@@ -16,7 +16,7 @@ test_pipeline = testing(
     dict(type='LoadInstances', keep_crowd=True), short_edge=1024, max_long=2048)
 
 train_dataloader = dict(
-    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

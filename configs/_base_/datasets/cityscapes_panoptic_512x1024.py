@@ -17,7 +17,7 @@ train_pipeline = training('LoadPanopticMap', scale_and_crop(1024, crop_size, pad
 test_pipeline = testing('LoadPanopticMap', short_edge=1024, max_long=2048)
 
 train_dataloader = dict(
-    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

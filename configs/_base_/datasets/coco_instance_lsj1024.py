@@ -14,7 +14,7 @@ test_pipeline = testing(
     dict(type='LoadInstances', keep_crowd=True), short_edge=800, max_long=1333)
 
 train_dataloader = dict(
-    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

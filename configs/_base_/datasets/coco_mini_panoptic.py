@@ -15,7 +15,7 @@ test_pipeline = testing('LoadPanopticMap', short_edge=384, max_long=640)
 
 train_dataloader = dict(
     num_workers=2,
-    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

@@ -14,7 +14,7 @@ train_pipeline = training('LoadPanopticMap', jitter_and_crop(crop_size))
 test_pipeline = testing('LoadPanopticMap', short_edge=800, max_long=1333)
 
 train_dataloader = dict(
-    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

@@ -14,7 +14,7 @@ train_pipeline = training('LoadPanopticMap', scale_and_crop(2048, crop_size))
 test_pipeline = testing('LoadPanopticMap', short_edge=2048, max_long=2048)
 
 train_dataloader = dict(
-    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import PixelData
@@ -15,6 +14,7 @@ from torch import Tensor
 from bench.parts import Part
 from bench.side import Side, metainfo
 from bench.workload import NUM_THINGS, Workload
+from unimask.data_sample import DataSample
 from unimask.models.layers.feature_alignment import FeatureAlignment
 
 CONFIGS = Path(__file__).parents[3] / 'configs/mask2former'
@@ -173,13 +173,13 @@ class SeMask(Plain):
         super().finish(weights)
 
 
-def _panoptic_sample(workload: Workload, index: int) -> DetDataSample:
+def _panoptic_sample(workload: Workload, index: int) -> DataSample:
     """unimask's ground truth: the id map and the list of segments."""
     segments = [
         dict(id=number + 1, category=int(label), isthing=bool(label < NUM_THINGS), iscrowd=0)
         for number, label in enumerate(workload.labels[index])]
     panoptic = PixelData(sem_seg=workload.segment_ids[index][None].int())
     panoptic.set_metainfo(dict(segments_info=segments))
-    sample = DetDataSample(metainfo=metainfo(workload))
+    sample = DataSample(metainfo=metainfo(workload))
     sample.gt_panoptic_seg = panoptic
     return sample

@@ -9,12 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from mmdet.structures import DetDataSample
-from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor, nn
 
 from bench.own import FaPN, MPFormer, MSFaPN, Plain, SeMask, Unimask
@@ -152,8 +150,10 @@ SIDES: dict[str, type[Side]] = {
 OWN = ('mask2former', 'mp_former', 'plain', 'semask', 'fapn', 'msfapn')
 
 
-def _mmdet_sample(workload: Workload, index: int) -> DetDataSample:
+def _mmdet_sample(workload: Workload, index: int) -> BaseDataElement:
     """MMDetection's ground truth: things as bitmaps, stuff in a map of classes."""
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
     labels, masks = workload.labels[index], workload.masks(index)
     things = labels < NUM_THINGS
     height, width = workload.size

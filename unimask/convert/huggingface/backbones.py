@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmdet.models.backbones import ResNet, SwinTransformer
-from mmdet.models.backbones.resnet import Bottleneck
-from mmseg.models.backbones import ResNet as SegResNet
-from mmseg.models.backbones import SwinTransformer as SegSwin
 from torch import nn
 
 from unimask.convert.huggingface.values import Values
@@ -124,13 +120,19 @@ def backbone_config(backbone: nn.Module) -> dict[str, Any]:
         return _timm_config(backbone)
     if isinstance(backbone, TimmSwin):
         return _timm_swin_config(backbone)
-    if isinstance(backbone, (SwinTransformer, SegSwin)):
+    if _extends(backbone, 'SwinTransformer'):
         return _swin_config(backbone)
-    if isinstance(backbone, (ResNet, SegResNet)):
+    if _extends(backbone, 'ResNet'):
         return _resnet_config(backbone)
     raise ConversionError('huggingface cannot express this model: it has nothing like the '
                           f'backbone {type(backbone).__name__}. It has ResNet, Swin and those '
                           'of timm.')
+
+
+def _extends(backbone: nn.Module, name: str) -> bool:
+    """Whether it is a class of this name of mmdet or mmseg; they need not be imported for that."""
+    return any(kind.__name__ == name and kind.__module__.startswith(('mmdet.', 'mmseg.'))
+               for kind in type(backbone).__mro__)
 
 
 def _timm_config(backbone: TimmBackbone) -> dict[str, Any]:
@@ -169,7 +171,7 @@ def _resnet_config(backbone: nn.Module) -> dict[str, Any]:
     if found or tuple(backbone.strides[1:]) != (2, 2, 2) or len(backbone.out_indices) != 4:
         raise ConversionError('huggingface cannot express this model: its ResNet has nothing '
                               f'like {", ".join(found) or "these strides or out_indices"}.')
-    bottleneck = backbone.block.expansion == Bottleneck.expansion
+    bottleneck = backbone.block.expansion == 4
     return dict(
         model_type='resnet', embedding_size=backbone.stem_channels,
         hidden_sizes=stage_widths(backbone), depths=list(backbone.stage_blocks),

@@ -134,8 +134,7 @@ def _pipeline(values: Values) -> list[dict]:
     if not values.get('do_resize', True):
         return [load, pack]
     if isinstance(size, Mapping) and 'height' in size:
-        resize = [dict(type='mmdet.Resize', scale=(size['width'], size['height']),
-                       keep_ratio=False)]
+        resize = [dict(type='Resize', scale=(size['width'], size['height']))]
         return [load, *resize, pack]
     short = size.get('shortest_edge', 800) if isinstance(size, Mapping) else size
     longest = size.get('longest_edge') if isinstance(size, Mapping) else None

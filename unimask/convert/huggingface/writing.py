@@ -122,7 +122,7 @@ def _size(pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             short = step['short_edge']
             return dict(do_resize=True, size=dict(
                 shortest_edge=short, longest_edge=step.get('max_long') or 4 * short))
-        if step.get('type') == 'mmdet.Resize' and not step.get('keep_ratio', False):
+        if step.get('type') in ('Resize', 'mmdet.Resize') and not step.get('keep_ratio', False):
             width, height = step['scale']
             return dict(do_resize=True, size=dict(height=height, width=width))
     return dict(do_resize=False)

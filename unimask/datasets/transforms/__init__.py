@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mmdet.datasets.transforms import RandomFlip
-
+from unimask.datasets.transforms.base import BaseTransform
 from unimask.datasets.transforms.color import ColorAugSSD
 from unimask.datasets.transforms.cropping import (
     FixedSizeCrop,
@@ -11,6 +10,7 @@ from unimask.datasets.transforms.cropping import (
     RandomCrop,
     RandomRangeCrop,
 )
+from unimask.datasets.transforms.flipping import RandomFlip
 from unimask.datasets.transforms.formatting import PackSegInputs
 from unimask.datasets.transforms.instance_shapes import InstanceShapes
 from unimask.datasets.transforms.loading import (
@@ -21,16 +21,14 @@ from unimask.datasets.transforms.loading import (
 )
 from unimask.datasets.transforms.resizing import (
     LargeScaleJitter,
+    Resize,
     ResizeInto,
     ResizeShortestEdge,
 )
-from unimask.registry import TRANSFORMS
-
-# mmcv's class of this name leaves masks as they are; the bare name must not mean that one here.
-TRANSFORMS.register_module(module=RandomFlip)
 
 __all__ = [
-    'ColorAugSSD', 'FixedSizeCrop', 'InstanceShapes', 'LargeScaleJitter', 'LoadImage',
-    'LoadInstances', 'LoadPanopticMap', 'LoadSemanticMap', 'PackSegInputs', 'PadToSize',
-    'RandomCrop', 'RandomFlip', 'RandomRangeCrop', 'ResizeInto', 'ResizeShortestEdge',
+    'BaseTransform', 'ColorAugSSD', 'FixedSizeCrop', 'InstanceShapes', 'LargeScaleJitter',
+    'LoadImage', 'LoadInstances', 'LoadPanopticMap', 'LoadSemanticMap', 'PackSegInputs',
+    'PadToSize', 'RandomCrop', 'RandomFlip', 'RandomRangeCrop', 'Resize', 'ResizeInto',
+    'ResizeShortestEdge',
 ]

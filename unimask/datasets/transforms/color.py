@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from unimask.datasets.transforms.base import BaseTransform
 from unimask.registry import TRANSFORMS
 
 __all__ = ['ColorAugSSD']

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from unimask.datasets.transforms.base import BaseTransform
 from unimask.datasets.transforms.geometry import crop_sample, pad_sample
 from unimask.registry import TRANSFORMS
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
-from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
+from unimask.data_sample import DataSample
+from unimask.datasets.transforms.base import BaseTransform
 from unimask.errors import UserError
 from unimask.registry import TRANSFORMS
 from unimask.structures.masks import mask_boxes
@@ -27,7 +27,7 @@ class PackSegInputs(BaseTransform):
     """Pack the image and whatever ground truth there is.
 
     The result is a dict of ``inputs``, a uint8 tensor (3, h, w), and ``data_samples``, a
-    ``DetDataSample`` with the metainfo ``META_KEYS`` and
+    ``DataSample`` with the metainfo ``META_KEYS`` and
 
     - ``gt_panoptic_seg``: ``sem_seg`` (1, h, w) int32 segment ids, 0 = void, and
       ``segments_info``;
@@ -50,7 +50,7 @@ class PackSegInputs(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Pack one sample."""
-        sample = DetDataSample(metainfo={k: results[k] for k in META_KEYS if k in results})
+        sample = DataSample(metainfo={k: results[k] for k in META_KEYS if k in results})
         seg_map = results.get('gt_seg_map')
         if seg_map is not None and 'segments_info' in results:
             self._add_panoptic(sample, seg_map, results['segments_info'])
@@ -63,7 +63,7 @@ class PackSegInputs(BaseTransform):
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
 
-    def _add_panoptic(self, sample: DetDataSample, ids: np.ndarray, segments: list[dict]) -> None:
+    def _add_panoptic(self, sample: DataSample, ids: np.ndarray, segments: list[dict]) -> None:
         ids = np.ascontiguousarray(ids)
         sample.gt_panoptic_seg = PixelData(sem_seg=torch.from_numpy(ids)[None])
         sample.gt_panoptic_seg.set_metainfo(dict(segments_info=segments))
@@ -77,7 +77,7 @@ class PackSegInputs(BaseTransform):
                 np.array([segment['category'] for segment in things], np.int64),
                 np.array([segment['iscrowd'] for segment in things], bool))
 
-    def _add_instances(self, sample: DetDataSample, masks: np.ndarray, labels: np.ndarray,
+    def _add_instances(self, sample: DataSample, masks: np.ndarray, labels: np.ndarray,
                        ignored: np.ndarray) -> None:
         keep = masks.any(axis=(1, 2)) if self.drop_empty else np.ones(len(masks), bool)
         sample.gt_instances = _instances(masks[keep & ~ignored], labels[keep & ~ignored])

@@ -1,4 +1,4 @@
-"""Resize, crop and pad everything in a sample that has a place in the image.
+"""Resize, mirror, crop and pad everything in a sample that has a place in the image.
 
 A sample (``results`` in mm pipelines) may have ``img`` (h, w, 3), ``gt_seg_map`` (h, w), which is a
 segment-id map where ``segments_info`` is there and a map of class indices elsewhere, and
@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-__all__ = ['crop_sample', 'floor_nearest', 'pad_sample', 'pil_nearest', 'resize_sample']
+__all__ = ['crop_sample', 'flip_sample', 'floor_nearest', 'pad_sample', 'pil_nearest',
+           'resize_sample', 'shape_within']
 
+AXES = dict(horizontal=1, vertical=0, diagonal=(0, 1))
 GREY = (128, 128, 128)  # of the padding, before normalisation, as published
 
 
@@ -27,6 +29,20 @@ def floor_nearest(old: int, new: int) -> np.ndarray:
     """The same by the floor convention of ``torch.nn.functional.interpolate(mode='nearest')``."""
     line = torch.arange(old, dtype=torch.float64)[None, None]
     return torch.nn.functional.interpolate(line, new, mode='nearest')[0, 0].long().numpy()
+
+
+def shape_within(shape: tuple[int, int], scale: float | tuple[int, int]) -> tuple[int, int]:
+    """New (height, width) with the aspect kept, as mmcv rounds it.
+
+    Args:
+        shape: Old height and width.
+        scale: A factor; or the two edges, in any order, of a rectangle that lies as the image does
+            and is to be filled.
+    """
+    height, width = shape
+    factor = scale if isinstance(scale, (int, float)) else min(
+        max(scale) / max(shape), min(scale) / min(shape))
+    return int(height * float(factor) + 0.5), int(width * float(factor) + 0.5)
 
 
 def resize_sample(results: dict, shape: tuple[int, int]) -> None:
@@ -51,6 +67,15 @@ def resize_sample(results: dict, shape: tuple[int, int]) -> None:
         results['gt_seg_map'] = results['gt_seg_map'][rows[:, None], columns]
     if results.get('gt_masks') is not None:
         results['gt_masks'] = results['gt_masks'].resize(shape)
+
+
+def flip_sample(results: dict, direction: str) -> None:
+    """Mirror in place: ``horizontal``, ``vertical`` or ``diagonal`` (both)."""
+    for key in ('img', 'gt_seg_map'):
+        if results.get(key) is not None:
+            results[key] = np.flip(results[key], AXES[direction])
+    if results.get('gt_masks') is not None:
+        results['gt_masks'] = results['gt_masks'].flip(direction)
 
 
 def crop_sample(results: dict, box: tuple[int, int, int, int]) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from mmcv.image.geometric import rescale_size
 from pycocotools import mask as rle
 
-from unimask.datasets.transforms.geometry import pil_nearest
+from unimask.datasets.transforms.geometry import pil_nearest, shape_within
 
 __all__ = ['Frame', 'InstanceShapes']
 
@@ -104,9 +103,8 @@ class InstanceShapes:
 
     def rescale(self, scale: float | tuple[int, int],
                 interpolation: str = 'nearest') -> InstanceShapes:
-        """Resize the frame with its aspect kept, as ``mmcv.imrescale``."""
-        width, height = rescale_size((self.width, self.height), scale)
-        return self.resize((height, width))
+        """Resize the frame with its aspect kept: by a factor, or into (width, height)."""
+        return self.resize(shape_within(self.frame.shape, scale))
 
     def flip(self, flip_direction: str = 'horizontal') -> InstanceShapes:
         """Mirror the frame: ``horizontal``, ``vertical`` or ``diagonal`` (both)."""

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from unimask.datasets.transforms.base import BaseTransform
 from unimask.datasets.transforms.instance_shapes import InstanceShapes
 from unimask.datasets.transforms.io import read_image, read_index_map, read_segment_ids
 from unimask.errors import UserError

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
-from unimask.datasets.transforms.geometry import resize_sample
+from unimask.datasets.transforms.base import BaseTransform
+from unimask.datasets.transforms.geometry import resize_sample, shape_within
 from unimask.errors import UserError
 from unimask.registry import TRANSFORMS
 
-__all__ = ['LargeScaleJitter', 'ResizeInto', 'ResizeShortestEdge']
+__all__ = ['LargeScaleJitter', 'Resize', 'ResizeInto', 'ResizeShortestEdge']
 
 
 @TRANSFORMS.register_module()
@@ -111,3 +112,49 @@ class LargeScaleJitter(BaseTransform):
         shape = np.round(np.multiply((height, width), scale)).astype(int)
         resize_sample(results, (max(int(shape[0]), 1), max(int(shape[1]), 1)))
         return results
+
+
+@TRANSFORMS.register_module()
+class Resize(BaseTransform):
+    """Resize to a fixed size or by a factor, without antialiasing, as MMDetection's does.
+
+    The other transforms here smooth what they make smaller (PIL). This one is for models that were
+    trained and are tested by the pipelines of MMDetection and MMSegmentation.
+
+    Args:
+        scale: Width and height in pixels.
+        scale_factor: Instead, a factor.
+        keep_ratio: Keep the aspect: ``scale`` is a rectangle to fit the image into, lying as the
+            image does.
+
+    Raises:
+        UserError: Both of ``scale`` and ``scale_factor`` are given, or none.
+    """
+
+    def __init__(self, scale: tuple[int, int] | None = None, *, scale_factor: float | None = None,
+                 keep_ratio: bool = False) -> None:
+        if (scale is None) == (scale_factor is None):
+            raise UserError('Resize: state one of `scale` (width, height) and `scale_factor`.')
+        self.scale = None if scale is None else tuple(scale)
+        self.scale_factor = scale_factor
+        self.keep_ratio = keep_ratio
+
+    def transform(self, results: dict) -> dict:
+        """Resize the sample."""
+        old = results['img'].shape[:2]
+        height, width = shape = self._shape(old)
+        results['img'] = cv2.resize(results['img'], (width, height))
+        if results.get('gt_seg_map') is not None:
+            results['gt_seg_map'] = cv2.resize(results['gt_seg_map'], (width, height),
+                                               interpolation=cv2.INTER_NEAREST)
+        if results.get('gt_masks') is not None:
+            results['gt_masks'] = results['gt_masks'].resize(shape)
+        results['img_shape'] = shape
+        results['scale_factor'] = (width / old[1], height / old[0])
+        return results
+
+    def _shape(self, old: tuple[int, int]) -> tuple[int, int]:
+        # A factor is made a rectangle first, as there: the edges are rounded once more.
+        height, width = (self.scale[::-1] if self.scale else
+                         shape_within(old, self.scale_factor))
+        return shape_within(old, (width, height)) if self.keep_ratio else (height, width)

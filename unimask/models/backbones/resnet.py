@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmdet.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 
 from unimask.errors import UserError
 from unimask.registry import MODELS
+from unimask.utils.extras import quietly, require
 
 __all__ = ['StagedResNet']
 
 
 @MODELS.register_module()
-class StagedResNet(ResNet):
+def StagedResNet(*, depths: Sequence[int], widths: Sequence[int], bottleneck: bool = True,
+                 stem_channels: int = 64, strides: Sequence[int] = (1, 2, 2, 2),
+                 out_indices: Sequence[int] = (0, 1, 2, 3), style: str = 'pytorch',
+                 norm_eval: bool = True, norm_cfg: dict | None = None,
+                 init_cfg: dict | None = None) -> nn.Module:
     """MMDetection's ResNet with freely chosen stages, as Hugging Face's config can state them.
 
     ResNets of the usual depths, whose width doubles from stage to stage, are ``mmdet.ResNet``.
@@ -35,33 +39,41 @@ class StagedResNet(ResNet):
         init_cfg: As in MMEngine.
 
     Raises:
-        UserError: The lengths differ, or four does not divide the width of a bottleneck.
+        UserError: The lengths differ, four does not divide the width of a bottleneck, or
+            MMDetection is not installed.
     """
+    if not len(depths) == len(widths) == len(strides) <= 4:
+        raise UserError(f'model.backbone: depths={depths}, widths={widths} and '
+                        f'strides={strides} must name the same stages, four at most.')
+    expansion = 4 if bottleneck else 1
+    uneven = [width for width in widths if width % expansion]
+    if uneven:
+        raise UserError(f'model.backbone.widths: a bottleneck is {expansion} times as '
+                        f'wide as its middle, but {uneven[0]} is no multiple of that.')
+    network = _network(tuple(depths), tuple(widths), bottleneck=bottleneck)
+    return network(
+        0, stem_channels=stem_channels, num_stages=len(depths), strides=tuple(strides),
+        dilations=(1,) * len(depths), out_indices=tuple(out_indices), style=style,
+        norm_eval=norm_eval, norm_cfg=norm_cfg or dict(type='BN', requires_grad=True),
+        init_cfg=init_cfg)
 
-    def __init__(self, *, depths: Sequence[int], widths: Sequence[int], bottleneck: bool = True,
-                 stem_channels: int = 64, strides: Sequence[int] = (1, 2, 2, 2),
-                 out_indices: Sequence[int] = (0, 1, 2, 3), style: str = 'pytorch',
-                 norm_eval: bool = True, norm_cfg: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
-        block = Bottleneck if bottleneck else BasicBlock
-        if not len(depths) == len(widths) == len(strides) <= 4:
-            raise UserError(f'model.backbone: depths={depths}, widths={widths} and '
-                            f'strides={strides} must name the same stages, four at most.')
-        uneven = [width for width in widths if width % block.expansion]
-        if uneven:
-            raise UserError(f'model.backbone.widths: a bottleneck is {block.expansion} times as '
-                            f'wide as its middle, but {uneven[0]} is no multiple of that.')
-        self.arch_settings = {0: (block, tuple(depths))}
-        self._planes = tuple(width // block.expansion for width in widths)
-        super().__init__(
-            0, stem_channels=stem_channels, num_stages=len(depths), strides=tuple(strides),
-            dilations=(1,) * len(depths), out_indices=tuple(out_indices), style=style,
-            norm_eval=norm_eval, norm_cfg=norm_cfg or dict(type='BN', requires_grad=True),
-            init_cfg=init_cfg)
 
-    def make_res_layer(self, **options: Any) -> nn.Module:
-        """A stage, with the width that is wanted instead of the one of the usual ResNets."""
-        stage = len(self.res_layers)
-        if stage:
-            options['inplanes'] = self._planes[stage - 1] * self.block.expansion
-        return super().make_res_layer(**dict(options, planes=self._planes[stage]))
+def _network(depths: tuple[int, ...], widths: tuple[int, ...], *, bottleneck: bool) -> type:
+    """A ResNet of MMDetection's for these stages; imported here, as it takes seconds."""
+    require('mmdet', owner='StagedResNet')
+    with quietly():
+        from mmdet.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
+    block = Bottleneck if bottleneck else BasicBlock
+
+    class StagedResNet(ResNet):
+        arch_settings = {0: (block, depths)}
+
+        def make_res_layer(self, **options: Any) -> nn.Module:
+            """A stage, with the width that is wanted instead of the one of the usual ResNets."""
+            stage = len(self.res_layers)
+            if stage:
+                options['inplanes'] = widths[stage - 1]
+            return super().make_res_layer(
+                **dict(options, planes=widths[stage] // block.expansion))
+
+    return StagedResNet

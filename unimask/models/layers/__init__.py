@@ -5,6 +5,7 @@ from __future__ import annotations
 from unimask.models.layers.attention import Attention
 from unimask.models.layers.blocks import MLP, DecoderLayer, EncoderLayer, xavier_matrices_
 from unimask.models.layers.convolution import (
+    ConvNorm,
     caffe2_xavier_,
     conv_norm,
     projection,
@@ -19,7 +20,7 @@ from unimask.models.layers.queries import DecoderQueries
 from unimask.models.layers.semantic import SemanticAttention, SemanticLayer
 
 __all__ = [
-    'MLP', 'Attention', 'DecoderLayer', 'DecoderQueries', 'DeformableAttention',
+    'MLP', 'Attention', 'ConvNorm', 'DecoderLayer', 'DecoderQueries', 'DeformableAttention',
     'DeformableEncoderLayer', 'EncoderLayer', 'FeatureAlignment', 'FeatureSelection',
     'FeedForward', 'Linear', 'SemanticAttention', 'SemanticLayer', 'caffe2_xavier_', 'conv_norm',
     'projection', 'published_conv', 'sine_position', 'top_down_step', 'xavier_matrices_',

@@ -2,18 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from unimask.errors import UserError
 
-def conv_norm(inputs: int, outputs: int, kernel: int, *, relu: bool) -> ConvModule:
+# Type in a config -> name in checkpoints, class.
+_NORMS = {'BN': ('bn', nn.BatchNorm2d), 'SyncBN': ('bn', nn.SyncBatchNorm),
+          'GN': ('gn', nn.GroupNorm)}
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias that keeps the map's size, norm, optionally ReLU.
+
+    Parameters have the names and first values of mmcv's ``ConvModule``: ``conv``, and ``bn`` or
+    ``gn``; Kaiming normal by the outputs.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        kernel: Edge of the kernel, odd.
+        norm: Its config: ``dict(type='BN')``, ``SyncBN``, or ``GN`` with ``num_groups``; and
+            options of torch's class, or ``requires_grad``.
+        relu: Whether a ReLU follows.
+
+    Raises:
+        UserError: The norm is another one.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, norm: Mapping[str, Any],
+                 relu: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+        nn.init.kaiming_normal_(self.conv.weight, mode='fan_out', nonlinearity='relu')
+        self._norm, made = _norm(norm, outputs)
+        self.add_module(self._norm, made)
+        self.activate = nn.ReLU(inplace=True) if relu else nn.Identity()
+
+    @property
+    def norm(self) -> nn.Module:
+        """The norm, whatever its name."""
+        return getattr(self, self._norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) -> (B, outputs, h, w)."""
+        return self.activate(self.norm(self.conv(x)))
+
+
+def _norm(config: Mapping[str, Any], channels: int) -> tuple[str, nn.Module]:
+    """Name and module of a norm."""
+    options = dict(config)
+    kind, trained = options.pop('type', None), options.pop('requires_grad', True)
+    if kind not in _NORMS:
+        raise UserError(f'norm_cfg: type is {kind!r}, but must be one of {tuple(_NORMS)}.')
+    name, made_by = _NORMS[kind]
+    options['num_channels' if kind == 'GN' else 'num_features'] = channels
+    return name, made_by(**options).requires_grad_(trained)
+
+
+def conv_norm(inputs: int, outputs: int, kernel: int, *, relu: bool) -> ConvNorm:
     """Convolution without bias, GroupNorm(32), optionally ReLU; initialised as published."""
-    module = ConvModule(
-        inputs, outputs, kernel, padding=kernel // 2, bias=False,
-        norm_cfg=dict(type='GN', num_groups=32), act_cfg=dict(type='ReLU') if relu else None)
+    module = ConvNorm(inputs, outputs, kernel, norm=dict(type='GN', num_groups=32), relu=relu)
     caffe2_xavier_(module.conv)
     return module
 

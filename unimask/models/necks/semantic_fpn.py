@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from unimask.models.layers import ConvNorm
 from unimask.registry import MODELS
 from unimask.structures import PixelFeatures
 
@@ -38,7 +38,7 @@ class SemanticFPNPixelDecoder(BaseModule):
         for level, width in enumerate(in_channels):
             widths = [width, *[channels] * max(0, level - 1)]
             self.scales.append(nn.ModuleList(
-                ConvModule(each, channels, 3, padding=1, norm_cfg=norm_cfg or dict(type='BN'))
+                ConvNorm(each, channels, 3, norm=norm_cfg or dict(type='BN'), relu=True)
                 for each in widths))
         self.mask_channels = channels
 

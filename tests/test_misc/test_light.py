@@ -1,0 +1,116 @@
+"""The light installation: everything but the components of mmdet and mmseg, without them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import own_folders as folders
+import pytest
+
+BUILD = """
+import json, sys
+import unimask
+silent = sorted({'torch', 'mmengine', 'cv2', 'timm'} & sys.modules.keys())
+import torch
+from mmengine.config import Config
+from unimask import registry
+from unimask.errors import UserError
+from unimask.utils import register_all_modules
+register_all_modules()
+cfg = Config.fromfile(sys.argv[1])
+model = registry.MODELS.build(cfg.model).eval()
+data = registry.DATASETS.build(cfg.train_dataloader.dataset)
+sample = data[0]
+batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
+losses = model(**model.data_preprocessor(batch, True), mode='loss')
+held_out = registry.DATASETS.build(cfg.val_dataloader.dataset)[0]
+batch = dict(inputs=[held_out['inputs']], data_samples=[held_out['data_samples']])
+with torch.no_grad():
+    [predicted] = model.test_step(batch)
+scores = {}
+for one in cfg.val_evaluator:
+    metric = registry.METRICS.build(one)
+    metric.dataset_meta = data.metainfo
+    metric.process({}, [predicted.to_dict()])
+    scores.update(metric.evaluate(1))
+drawn = registry.VISUALIZERS.build(dict(type='UniversalVisualizer', name='light'))
+drawn.dataset_meta = data.metainfo
+picture = drawn.draw(held_out['inputs'].permute(1, 2, 0).numpy(), predicted)
+errors = []
+for kind in ('mmdet.ResNeXt', 'mmseg.MixVisionTransformer', 'StagedResNet'):
+    try:
+        registry.MODELS.build(dict(type=kind, depths=(1,), widths=(8,), strides=(1,))
+                              if kind == 'StagedResNet' else dict(type=kind))
+    except UserError as error:
+        errors.append(str(error))
+print(json.dumps(dict(
+    silent=silent, losses=[float(v) for v in losses.values()], scores=scores, errors=errors,
+    picture=picture.shape, loaded=sorted(
+        {'mmdet', 'mmseg', 'mmcv', 'cityscapesscripts'} & sys.modules.keys()))))
+"""
+
+
+@pytest.fixture
+def light(repo: Path) -> Callable[..., str]:
+    """Run Python with the full installation's libraries kept away; gives what it prints."""
+    def call(*words: object, status: int = 0) -> str:
+        path = os.pathsep.join([str(repo / 'tests' / 'without_mm'), str(repo)])
+        done = subprocess.run([sys.executable, '-W', 'ignore', *map(str, words)], cwd=repo,
+                              env={**os.environ, 'PYTHONPATH': path}, capture_output=True,
+                              text=True, timeout=900)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + (done.stderr if status else '')
+    return call
+
+
+def test_libraries_are_kept_away(light: Callable) -> None:
+    """The other tests here would show nothing without this."""
+    said = light('-c', 'import mmcv', status=1)
+    assert "No module named 'mmcv'" in said
+
+
+def test_everything_is_built(light: Callable, repo: Path, tmp_path: Path) -> None:
+    config = tmp_path / 'config.py'
+    made = light('tools/dataset_converters/make_shapes.py', tmp_path / 'shapes',
+                 '--num-train', 2, '--num-val', 1)
+    assert 'Traceback' not in made
+    config.write_text(
+        f"_base_ = '{repo}/configs/demo/mask2former_shapes.py'\n"
+        f"train_dataloader = dict(dataset=dict(data_root='{tmp_path}/shapes/'))\n"
+        f"val_dataloader = dict(dataset=dict(data_root='{tmp_path}/shapes/'))\n")
+    said = json.loads(light('-c', BUILD, config).splitlines()[-1])
+    assert said['silent'] == []  # what `import unimask` brings along
+    assert said['loaded'] == []
+    assert said['losses'] and all(0 <= value < 1e4 for value in said['losses'])
+    assert any('PQ' in name for name in said['scores'])
+    assert said['picture'][2] == 3
+    assert len(said['errors']) == 3
+    assert all('pip install "unimask[mm]"' in text for text in said['errors'])
+
+
+@pytest.mark.slow
+def test_from_own_data_to_results(light: Callable, tmp_path: Path) -> None:
+    def command(*words: object, status: int = 0) -> str:
+        return light('-m', 'unimask', *words, status=status)
+
+    own, run = folders.label_maps(tmp_path / 'own'), tmp_path / 'run'
+    assert 'error' not in command('check', own, '--out', tmp_path / 'check.html')
+    command('train', '--data', own, '--out', run, '--iters', 2, '--weights', 'none')
+    best = next(run.glob('best_*.pth'))
+    command('predict', own / 'images', '--checkpoint', best, '--out', tmp_path / 'predicted')
+    assert len(list((tmp_path / 'predicted').glob('scene *.png'))) == 6
+    scores = tmp_path / 'scores.json'
+    command('test', run / 'config.py', best, '--out', scores)
+    assert any('mIoU' in name for name in json.loads(scores.read_text()))
+    command('convert', best, tmp_path / 'native.safetensors')
+    command('convert', tmp_path / 'native.safetensors', tmp_path / 'back.pth')
+    assert (tmp_path / 'back.pth').stat().st_size > 1e6
+    refused = command('test', run / 'config.py', best, '--cfg-options',
+                      'model.backbone.type=mmdet.ResNeXt', status=2)
+    assert 'mmdet.ResNeXt needs MMDetection' in refused and 'unimask[mm]' in refused
+    assert 'Traceback' not in refused
