@@ -63,7 +63,6 @@ if __name__ == '__main__':
         install_requires=requirements('runtime'),
         extras_require={
             'mm': requirements('mminstall'),
-            'originals': requirements('originals'),
             'tests': requirements('tests'),
             'optional': requirements('optional'),
         },

@@ -103,6 +103,7 @@ def test_torchvision_of_a_neighbouring_release(monkeypatch: pytest.MonkeyPatch) 
     ('69.5.1', 'rejects the metadata'), ('82.0', 'pkg_resources'), (None, 'not installed')])
 def test_setuptools_out_of_range(monkeypatch: pytest.MonkeyPatch, found: str | None,
                                  word: str) -> None:
+    monkeypatch.setattr(doctor, 'is_light', lambda: False)
     monkeypatch.setattr(doctor, '_installed', lambda name: found)
     finding = doctor.examine('setuptools')
     assert finding.status == doctor.FAIL
@@ -170,3 +171,31 @@ def test_a_crashing_check_does_not_end_the_others(monkeypatch: pytest.MonkeyPatc
     assert 'ValueError: boom\n' in output
     assert 'GB free' in output
     assert '1 of 2 checks failed: numpy' in output
+
+
+def test_light_installation_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MMEngine alone is enough; what only the others need is not looked at."""
+    monkeypatch.setattr(doctor, '_installed',
+                        lambda name: '0.10.12' if name == 'onedl-mmengine' else None)
+    looked_at = []
+    monkeypatch.setattr(doctor.importlib, 'import_module', looked_at.append)
+    for name in ('distributions', 'mmcv-cpu', 'mmcv-gpu', 'setuptools', 'libraries'):
+        assert doctor.examine(name).status == doctor.OK, name
+    assert 'unimask[mm]' in doctor.examine('distributions').detail
+    assert 'timm' in looked_at and not {'mmdet.models', 'mmcv.ops'} & set(looked_at)
+
+
+def test_half_of_the_libraries_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ('onedl-mmengine', 'onedl-mmcv')
+    monkeypatch.setattr(doctor, '_installed', lambda name: '1.0' if name in there else None)
+    finding = doctor.examine('distributions')
+    assert finding.status == doctor.FAIL
+    assert 'no distribution of mmdet, mmseg' in finding.detail
+
+
+@pytest.mark.parametrize(('light', 'status'), [(True, doctor.OK), (False, doctor.FAIL)])
+def test_newest_python_is_for_the_light_installation(monkeypatch: pytest.MonkeyPatch, light: bool,
+                                                     status: str) -> None:
+    monkeypatch.setattr(doctor, 'is_light', lambda: light)
+    monkeypatch.setattr(doctor.sys, 'version_info', (3, 13, 0))
+    assert doctor.examine('python').status == status

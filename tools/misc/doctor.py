@@ -36,6 +36,9 @@ DISTRIBUTIONS = {
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
 }
 
+LIGHT = 'the light installation; the full one: pip install "unimask[mm]"'
+FULL = ('mmdet.models', 'mmdet.datasets', 'mmseg.models', 'mmseg.datasets', 'cityscapesscripts')
+
 
 @dataclass(eq=False)
 class Problem(Exception):
@@ -129,6 +132,12 @@ def requirements(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
+def is_light() -> bool:
+    """Whether of the OpenMMLab libraries MMEngine alone is installed, which suffices for much."""
+    return not any(_installed(name) for key, pair in DISTRIBUTIONS.items() if key != 'mmengine'
+                   for name in pair)
+
+
 def _installed(distribution: str) -> str | None:
     try:
         return version(distribution)
@@ -156,8 +165,10 @@ def _release(text: str) -> tuple[int, int]:
 def python() -> str:
     """Version of Python and where it is."""
     text = f'{sys.version.split()[0]} at {sys.executable}'
-    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
-        raise Problem(f'{text}: 3.10, 3.11 or 3.12 is needed', 'make env PYTHON=python3.11')
+    newest = (3, 13) if is_light() else (3, 12)
+    if not (3, 10) <= sys.version_info[:2] <= newest:
+        raise Problem(f'{text}: 3.10 to {newest[0]}.{newest[1]} is needed',
+                      'make env PYTHON=python3.11')
     return text
 
 
@@ -189,6 +200,8 @@ def setuptools() -> str:
     """setuptools in the range with which mmcv can be built."""
     found = _installed('setuptools')
     wanted = requirements('build')[0]
+    if is_light():
+        return f'{found or "not installed"}; only mmcv would need it'
     if not found:
         raise Problem('not installed', pip(wanted))
     if _release(found)[0] < 77:
@@ -223,7 +236,7 @@ def torch() -> str:
     text = f'{module.__version__}, built for ' + (
         f'CUDA {module.version.cuda}' if module.version.cuda else 'the CPU alone')
     release = _release(module.__version__)
-    if release >= (2, 14):
+    if release >= (2, 14) and not is_light():
         raise Problem(f'{text}: demands C++20, mmcv compiles with C++17', torch_pair(),
                       needed=False)
     if release not in ((2, 12),):
@@ -280,18 +293,25 @@ def distributions() -> str:
         raise Problem(f'{" and ".join(both)} install the same import names and overwrite each '
                       'other', f'{shlex.quote(sys.executable)} -m pip uninstall -y '
                       f'{" ".join(both)} && {_install_libraries()}')
-    if missing:
+    if missing and ('mmengine' in missing or not is_light()):
         raise Problem(f'no distribution of {", ".join(missing)}', _install_libraries())
-    return ', '.join(found)
+    return ', '.join(found) + (f'; {LIGHT}' if is_light() else '')
 
 
 def _install_libraries() -> str:
-    return 'MMCV_WITH_OPS=1 ' + pip('--no-build-isolation', *requirements('mminstall'))
+    return 'MMCV_WITH_OPS=1 ' + pip('--no-build-isolation', *_mmengine(),
+                                    *requirements('mminstall'))
+
+
+def _mmengine() -> list[str]:
+    return [line for line in requirements('runtime') if line.startswith('onedl-mmengine')]
 
 
 @check('mmcv-cpu')
 def mmcv_cpu() -> str:
     """mmcv's compiled ops on the CPU."""
+    if is_light():
+        return LIGHT
     module = import_torch()
     try:
         ops = importlib.import_module('mmcv.ops')
@@ -318,6 +338,8 @@ def _mmcv_words(error: Exception) -> str:
 @check('mmcv-gpu')
 def mmcv_gpu() -> str:
     """mmcv's deformable attention on the GPU against the CPU's."""
+    if is_light():
+        return LIGHT
     module = import_torch()
     if not module.cuda.is_available():
         return 'not looked at, there is no GPU'
@@ -361,9 +383,8 @@ def opencv() -> str:
 @check('libraries')
 def libraries() -> str:
     """The other libraries import."""
-    names = ('mmengine.runner', 'mmdet.models', 'mmdet.datasets', 'mmseg.models', 'mmseg.datasets',
-             'timm', 'pycocotools.mask', 'scipy.optimize', 'safetensors', 'cityscapesscripts')
-    for name in names:
+    names = ('mmengine.runner', 'timm', 'pycocotools.mask', 'scipy.optimize', 'safetensors')
+    for name in names if is_light() else names + FULL:
         try:
             importlib.import_module(name)
         except Exception as error:
