@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 
 from unimask.checkpoints import latest_checkpoint, read_checkpoint
 from unimask.engine import Interrupted, NonFiniteLossError, Runner
+from unimask.engine.hooks import record
 from unimask.preflight import prepare_config
 
 
@@ -109,6 +110,19 @@ def test_user_can_switch_a_hook_off(config: Config) -> None:
     names = Runner.from_cfg(prepare_config(config)).get_hooks_info()
     assert 'FiniteLossHook' not in names and 'InterruptHook' in names
     assert 'RecordHook' in names
+
+
+def test_what_cannot_be_noted_is_a_warning(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> dict:
+        raise KeyError('nothing to tell')
+    monkeypatch.setattr(record, 'describe_run', fail)
+    monkeypatch.setattr(record, 'describe_evaluation', fail)
+    config.train_cfg.max_iters = 5
+    runner = Runner.from_cfg(prepare_config(config))
+    runner.train()
+    assert runner.iter == 5
+    log = next(Path(runner.log_dir).glob('*.log')).read_text()
+    assert log.count("could not be noted (KeyError: 'nothing to tell')") == 1  # told once
 
 
 def test_what_a_report_needs_is_noted(config: Config) -> None:

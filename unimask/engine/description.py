@@ -126,7 +126,7 @@ def _worst(metrics: Sequence[BaseMetric], dataset: Any) -> dict[str, Any] | None
         if len(scores) == len(dataset) and np.isfinite(scores).any():
             order = [index for index in np.argsort(scores, kind='stable').tolist()
                      if np.isfinite(scores[index])][:_WORST]
-            return dict(metric=metric.prefix, meaning=metric.image_score, pictures=[
+            return dict(metric=metric.prefix, meaning=getattr(metric, 'image_score', ''), pictures=[
                 dict(index=index, score=float(scores[index]),
                      path=str(dataset.get_data_info(index).get('img_path', index)))
                 for index in order])

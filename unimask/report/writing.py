@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from html import escape
 from pathlib import Path
@@ -61,7 +62,7 @@ def report_after(run: str | Path) -> None:
     except Exception as error:
         print_log(f'The report could not be written ({type(error).__name__}: {error}). The '
                   f'training is complete. To try again: unimask report {run}', 'current',
-                  level=30)
+                  level=logging.WARNING)
 
 
 def evaluate(run: str | Path) -> None:
