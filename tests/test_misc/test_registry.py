@@ -68,7 +68,6 @@ test_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadImage')]))
 
 @pytest.mark.parametrize(('registry', 'component', 'library'), [
     (MODELS, dict(type='StagedResNet', depths=(1,), widths=(8,), strides=(1,)), 'mmdet'),
-    (MODELS, dict(type='SeMaskSwin', size='tiny', num_classes=3, windows=(7,) * 4), 'mmdet'),
     (MODELS, dict(type='SeMaskMiT', size='b0', num_classes=3), 'mmseg'),
     (METRICS, dict(type='CityscapesInstanceMetric'), 'cityscapesscripts'),
     (METRICS, dict(type='CityscapesSemanticMetric'), 'cityscapesscripts')])
