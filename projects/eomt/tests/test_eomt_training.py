@@ -210,7 +210,7 @@ def test_shapes_are_learnt(tmp_path: Path) -> None:
         'max_iters': 200, 'batch_size': 4, 'experiment_name': tmp_path.name})))
     runner.train()
     assert runner.model.head.masking == (0, 0, 0)
-    assert runner.message_hub.get_scalar('val/mIoU').current() > 20
+    assert runner.message_hub.get_scalar('val/semantic/mIoU').current() > 20
 
 
 # Weights to start from.
