@@ -13,6 +13,8 @@ from typing import Any
 
 from mmengine import registry as root
 
+from unimask.errors import UserError
+from unimask.stand_ins import STAND_INS
 from unimask.utils.extras import library_of, quietly, require
 
 __all__ = [
@@ -30,12 +32,19 @@ class _Registry(root.Registry):
         """The component of this name, with or without prefix; None where there is none.
 
         Raises:
-            UserError: The prefix is that of a library which is not installed.
+            UserError: The prefix is that of a library which is not installed, and nothing stands
+                in for the component (:mod:`unimask.stand_ins`).
         """
         library = library_of(key)
         if library is None:
             return super().get(key)
-        require(library, owner=key)
+        try:
+            require(library, owner=key)
+        except UserError:
+            self.import_from_location()
+            if key in STAND_INS:
+                return STAND_INS[key]
+            raise
         with quietly():
             return super().get(key)
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +16,7 @@ import yaml
 from mmengine.config import Config
 
 from unimask.convert import as_in, convert
+from unimask.engine.optim import GroupedOptimWrapperConstructor
 from unimask.models.heads import PerPixelHead, PerPixelQueryHead
 from unimask.registry import MODELS
 
@@ -254,6 +256,24 @@ def test_configs_with_backbones_of_timm_differ_in_the_backbone_alone() -> None:
         assert ours == theirs
         same = ('Published Config', 'Metadata')
         assert [entry[key] for key in same] == [other[key] for key in same]
+
+
+def rates(file: Path) -> Counter:
+    """Learning rate and weight decay -> number of parameters."""
+    optim = load(file).optim_wrapper
+    constructor = GroupedOptimWrapperConstructor(
+        {key: value for key, value in optim.items()
+         if key not in ('constructor', 'paramwise_cfg')}, optim.paramwise_cfg)
+    count = Counter()
+    for group in constructor.groups(build(file)):
+        count[group['lr'], group['weight_decay']] += sum(each.numel() for each in group['params'])
+    return count
+
+
+@pytest.mark.parametrize('stem', ['r50_8xb2_ade20k', 'swin-t_8xb2_ade20k'])
+def test_backbones_of_timm_learn_at_the_same_rates(stem: str) -> None:
+    folder = Path('mask2former')
+    assert rates(folder / f'timm-{stem}.py') == rates(folder / f'{stem}.py')
 
 
 def test_metafiles_name_existing_configs_and_mark_their_numbers() -> None:

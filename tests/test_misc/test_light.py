@@ -11,6 +11,9 @@ from pathlib import Path
 
 import own_folders as folders
 import pytest
+import torch
+
+from unimask.registry import MODELS
 
 BUILD = """
 import json, sys
@@ -54,6 +57,27 @@ print(json.dumps(dict(
         {'mmdet', 'mmseg', 'mmcv', 'cityscapesscripts'} & sys.modules.keys()))))
 """
 
+LOAD = """
+import sys
+import torch
+from unimask.preflight import load_config, prepare_config
+from unimask.preflight.state import load_state
+from unimask.registry import MODELS
+from unimask.utils import register_all_modules
+register_all_modules()
+for number in range(2):
+    saved = torch.load(f'{sys.argv[1]}/{number}.pth')
+    model = MODELS.build(saved['config']).eval()
+    load_state(saved['state'], model, path='saved')
+    with torch.no_grad():
+        torch.testing.assert_close(model(saved['images']).class_logits, saved['logits'])
+    print(type(model.backbone).__name__)
+print({'mmdet', 'mmseg', 'mmcv'} & sys.modules.keys())
+for name in sys.argv[2:]:
+    cfg = prepare_config(load_config(f'configs/{name}'), mode='predict')
+    print(type(MODELS.build(cfg.model).backbone).__name__)
+"""
+
 
 @pytest.fixture
 def light(repo: Path) -> Callable[..., str]:
@@ -91,6 +115,36 @@ def test_everything_is_built(light: Callable, repo: Path, tmp_path: Path) -> Non
     assert said['picture'][2] == 3
     assert len(said['errors']) == 3
     assert all('pip install "unimask[mm]"' in text for text in said['errors'])
+
+
+def saved_with_mmdet(folder: Path) -> None:
+    """Two checkpoints of models with MMDetection's backbones, and what these compute."""
+    for number, backbone in enumerate((
+            dict(type='mmdet.ResNet', depth=18),
+            dict(type='mmdet.SwinTransformer', embed_dims=12, depths=(1, 2, 1, 1),
+                 num_heads=(1, 2, 2, 4), window_size=5))):
+        config = dict(type='UniversalSegmentor', backbone=backbone, taxonomy=dict(classes=('cat',)),
+                      neck=dict(type='FPNPixelDecoder', channels=32, mask_channels=32),
+                      head=dict(type='MaskFormerHead', channels=32, num_heads=2, num_layers=1))
+        model, images = MODELS.build(config).eval(), torch.randn(1, 3, 70, 96)
+        with torch.no_grad():
+            logits = model(images).class_logits
+        torch.save(dict(config=config, state=model.state_dict(), images=images, logits=logits),
+                   folder / f'{number}.pth')
+
+
+def test_checkpoints_with_backbones_of_mmdet(light: Callable, tmp_path: Path) -> None:
+    saved_with_mmdet(tmp_path)
+    assert light('-c', LOAD, tmp_path).split() == ['TimmBackbone', 'TimmSwin', 'set()']
+
+
+@pytest.mark.slow
+def test_published_configs(light: Callable, tmp_path: Path) -> None:
+    saved_with_mmdet(tmp_path)
+    said = light('-c', LOAD, tmp_path, 'mask2former/r50_8xb2_coco-panoptic.py',
+                 'mp_former/swin-t_8xb2_ade20k.py', 'maskformer/r101_8xb2_ade20k.py',
+                 'semask/semask-swin-t_fpn_8xb2_ade20k.py')
+    assert said.split()[3:] == ['TimmBackbone', 'TimmSwin', 'TimmBackbone', 'SeMaskSwin']
 
 
 COMMANDS = """

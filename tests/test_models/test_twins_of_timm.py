@@ -49,8 +49,9 @@ def same_weights(theirs: BaseModule, ours: BaseModule) -> tuple[BaseModule, Base
     for name, value in theirs.state_dict().items():
         if name.endswith('running_var'):
             nn.init.uniform_(value, 0.5, 1.5)
-        elif value.is_floating_point():
-            value.add_(torch.randn_like(value), alpha=0.1)
+        elif value.is_floating_point():  # activations keep their size
+            spread = 0.5 * value[0].numel() ** -0.5 if value.dim() > 1 else 0.1
+            value.add_(torch.randn_like(value), alpha=spread)
     weights = backbone_as_in(ours.state_dict().keys(), theirs.state_dict())
     ours.load_state_dict(weights, strict=True)
     for each in (theirs, ours):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unimask.models.backbones import stand_ins
 from unimask.models.backbones.info import out_channels
 from unimask.models.backbones.resnet import StagedResNet
 from unimask.models.backbones.semask import SeMaskEncoder, SeMaskMiT, SeMaskSwin
