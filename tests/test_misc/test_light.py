@@ -178,6 +178,7 @@ def test_from_own_data_to_results(light: Callable, tmp_path: Path) -> None:
         ('test', out / 'config.py', best, '--cfg-options', 'model.backbone.type=mmdet.ResNeXt'),
         status=2)
     assert (tmp_path / 'check.html').is_file()
+    assert 'data:image/jpeg' in (out / 'report.html').read_text()  # the worst pictures too
     assert len(list((tmp_path / 'predicted').glob('scene *.png'))) == 6
     assert any('mIoU' in name for name in json.loads((tmp_path / 'scores.json').read_text()))
     assert native.stat().st_size > 1e6 and (tmp_path / 'back.pth').stat().st_size > 1e6
