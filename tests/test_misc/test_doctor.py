@@ -85,11 +85,21 @@ def test_opencv_without_its_system_library(repo: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(('release', 'word'), [('2.14.0', 'C++20'), ('2.13.1', 'only torch 2.12')])
 def test_untested_torch_is_a_note(monkeypatch: pytest.MonkeyPatch, release: str,
                                   word: str) -> None:
+    monkeypatch.setattr(doctor, 'is_light', lambda: False)
     monkeypatch.setattr('torch.__version__', release)
     finding = doctor.examine('torch')
     assert finding.status == doctor.NOTE
     assert word in finding.detail
     assert 'torch>=2.12,<2.13' in finding.remedy
+
+
+@pytest.mark.parametrize(('release', 'status'), [
+    ('2.12.1', doctor.OK), ('2.13.0', doctor.NOTE), ('2.14.1', doctor.OK)])
+def test_torch_of_the_light_installation(monkeypatch: pytest.MonkeyPatch, release: str,
+                                         status: str) -> None:
+    monkeypatch.setattr(doctor, 'is_light', lambda: True)
+    monkeypatch.setattr('torch.__version__', release)
+    assert doctor.examine('torch').status == status
 
 
 def test_torchvision_of_a_neighbouring_release(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,10 @@ DISTRIBUTIONS = {
 LIGHT = 'the light installation; the full one: pip install "unimask[mm]"'
 FULL = ('mmdet.models', 'mmdet.datasets', 'mmseg.models', 'mmseg.datasets', 'cityscapesscripts')
 
+# Releases of torch that were tried; mmcv compiles with one of them.
+TESTED_FULL = ('2.12',)
+TESTED_LIGHT = ('2.12', '2.14')
+
 
 @dataclass(eq=False)
 class Problem(Exception):
@@ -239,9 +243,10 @@ def torch() -> str:
     if release >= (2, 14) and not is_light():
         raise Problem(f'{text}: demands C++20, mmcv compiles with C++17', torch_pair(),
                       needed=False)
-    if release not in ((2, 12),):
-        raise Problem(f'{text}: works perhaps, but only torch 2.12 was tested', torch_pair(),
-                      needed=False)
+    tested = TESTED_LIGHT if is_light() else TESTED_FULL
+    if '{}.{}'.format(*release) not in tested:
+        raise Problem(f'{text}: works perhaps, but only torch {" and ".join(tested)} was tested',
+                      torch_pair(), needed=False)
     return text
 
 
