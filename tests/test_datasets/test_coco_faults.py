@@ -1,12 +1,11 @@
 """Broken annotation files: each fault is told with file, entry and key, never by a traceback."""
 
-import json
 from collections.abc import Callable
 
 import pytest
 from tiny_data import instance_content, panoptic_content, write_instances, write_panoptic
 
-from unimask.datasets import CocoInstanceDataset, InstanceDataset, PanopticDataset
+from unimask.datasets import CocoInstanceDataset, InstanceDataset, PanopticDataset, coco_reading
 from unimask.errors import UserError
 
 KINDS = dict(instance=(InstanceDataset, instance_content, write_instances),
@@ -194,8 +193,9 @@ def test_images_without_panoptic_annotation(tmp_path, notes):
 
 def test_a_large_file_is_read_once(tmp_path, monkeypatch):
     reads = []
-    load = json.load
-    monkeypatch.setattr(json, 'load', lambda file: reads.append(file.name) or load(file))
+    get = coco_reading.get_text
+    monkeypatch.setattr(coco_reading, 'get_text',
+                        lambda path, **options: reads.append(path) or get(path, **options))
     dataset = InstanceDataset(**write_instances(tmp_path))
     assert dataset.metainfo['classes'] == ('cat', 'dog')
     assert len(reads) == 1
