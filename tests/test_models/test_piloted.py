@@ -83,6 +83,14 @@ def test_groups_weigh_as_much_as_one() -> None:
         torch.testing.assert_close(found[0][name], found[1][name])
 
 
+def test_their_losses_have_a_weight_of_their_own() -> None:
+    targets, prediction = batch(), replace(predict(4), piloted=Piloted(predict(2), pairs(1)))
+    whole = MODELS.build(CRITERION)(prediction, targets)
+    quarter = MODELS.build(dict(CRITERION, piloted_weight=0.25))(prediction, targets)
+    for name, value in whole.items():
+        torch.testing.assert_close(quarter[name], value * (0.25 if 'mp.' in name else 1.0))
+
+
 def test_no_ground_truth_gives_zero_under_the_same_names() -> None:
     empty = TargetBatch.stack(
         [SegmentTargets.from_masks(torch.zeros(0, 8, 12), []) for _ in range(2)])

@@ -34,17 +34,19 @@ class SetCriterion(nn.Module):
             pixels.
         class_weight: Weight of the classification loss.
         no_object_weight: Weight of unmatched queries inside it.
+        piloted_weight: Weight of all losses of piloted queries; MP-Former is published with 1.
     """
 
     def __init__(self, *, matcher: dict | object, mask_losses: Sequence,
                  sampler: dict | object | None, class_weight: float = 2.0,
-                 no_object_weight: float = 0.1) -> None:
+                 no_object_weight: float = 0.1, piloted_weight: float = 1.0) -> None:
         super().__init__()
         self.matcher = build(TASK_UTILS, matcher)
         self.mask_losses = [build(MODELS, loss) for loss in mask_losses]
         self.sampler = build(TASK_UTILS, sampler)
         self.class_weight = class_weight
         self.no_object_weight = no_object_weight
+        self.piloted_weight = piloted_weight
 
     def forward(self, prediction: MaskPrediction, targets: TargetBatch) -> dict[str, Tensor]:
         """Weighted scalar losses.
@@ -61,8 +63,10 @@ class SetCriterion(nn.Module):
             losses = named_losses(self.compare(prediction, targets, matches, masks))
             if prediction.piloted is not None:
                 known = prediction.piloted
+                piloted = self.compare(known.prediction, targets, known.matches, masks)
                 losses |= named_losses(
-                    self.compare(known.prediction, targets, known.matches, masks), part='mp.')
+                    {name: self.piloted_weight * values for name, values in piloted.items()},
+                    part='mp.')
         return losses
 
     def compare(self, prediction: MaskPrediction, targets: TargetBatch, matches: Matches,
