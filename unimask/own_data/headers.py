@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from unimask.datasets.transforms.io import unreadable
 from unimask.errors import UserError
 from unimask.own_data.telling import progress
 
@@ -71,8 +72,5 @@ def _sizes(image: Path) -> tuple[Size, Size]:
     except FileNotFoundError:
         raise UserError(f'The image {image} is not there.') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = 'it is no picture of a known format' if unknown else error
-        raise UserError(f'The image {image} cannot be read ({reason}). Replace the file, or '
-                        'remove it from the data.') from error
+        raise UserError(unreadable(image, 'image', error)) from error
     return stored, stored[::-1] if lies else stored

@@ -1,12 +1,6 @@
-# Swin-B of timm's modules, pre-trained on ImageNet-1k: the numbers of swin-b-in1k.py without
-# MMDetection.
-_base_ = './swin-b-in1k.py'
+# Swin-B of timm's modules, pre-trained on ImageNet-1k at 384, as swin-b-in1k.py.
+_base_ = './timm-swin-b.py'
 encoder = dict(
-    backbone=dict(
-        _delete_=True,
-        type='TimmSwin',
-        embed_dims=128,
-        depths=(2, 2, 18, 2),
-        num_heads=(4, 8, 16, 32),
-        window_size=12,
-        drop_path_rate=0.3))
+    init_cfg=dict(
+        checkpoint='https://github.com/SwinTransformer/storage/releases/download/v1.0.0/'
+                   'swin_base_patch4_window12_384.pth'))

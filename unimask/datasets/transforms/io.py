@@ -86,9 +86,14 @@ def _open(path: str, what: str) -> Image.Image:
     except FileNotFoundError:
         raise UserError(f'The {what} {path} is not there.') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # PIL's own text would name the buffer that the file was read into.
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = 'it is no picture of a known format' if unknown else error
-        raise UserError(f'The {what} {path} cannot be read ({reason}). Replace the file, or remove '
-                        'it from the data set.') from error
+        raise UserError(unreadable(path, what, error)) from error
     return image
+
+
+def unreadable(path: object, what: str, error: Exception) -> str:
+    """What to say of a picture file that PIL failed to read."""
+    # PIL's own text would name the buffer that the file was read into.
+    unknown = isinstance(error, UnidentifiedImageError)
+    reason = 'it is no picture of a known format' if unknown else error
+    return (f'The {what} {path} cannot be read ({reason}). Replace the file, or remove it from the '
+            'data set.')
