@@ -11,7 +11,7 @@ from tests.test_tools.conftest import CONFIG, SMALL
 
 ROOT = Path(__file__).parents[2]
 # The picture has 3 megapixels and a hundred instances: as bool masks they are 300 MB, as the
-# integers that a careless sum makes of them 2.4 GB. What is measured is about 320 MB, most of it
+# integers that a careless sum makes of them 2.4 GB. What is measured is 260 to 365 MB, most of it
 # for bands of a fixed size. `ru_maxrss` would not do: a child process starts with its parent's.
 PROGRAM = """
 import sys

@@ -31,17 +31,39 @@ class SemanticPostProcessor:
 
     def __call__(self, readout: Readout, taxonomy: Taxonomy) -> PixelData:
         """``sem_seg`` (1, H, W) int64, and ``confidence`` (1, H, W) if it is asked for."""
-        tiles = readout.class_tiles(resize_scores=self.resize_scores)
-        if not self.confidence:
-            return PixelData(sem_seg=torch.cat([scores.argmax(0) for _, scores in tiles])[None])
-        parts = [(scores.argmax(0), _share(readout.comparable(scores))) for _, scores in tiles]
-        labels, shares = (torch.cat(each)[None] for each in zip(*parts, strict=True))
-        return PixelData(sem_seg=labels, confidence=shares)
+        labels = _Whole(readout.plan.output)
+        shares = _Whole(readout.plan.output)
+        for rows, scores in readout.class_tiles(resize_scores=self.resize_scores):
+            labels.put(rows, scores.argmax(0))
+            if self.confidence:
+                shares.put(rows, _share(readout.comparable(scores)))
+        found = dict(confidence=shares.map[None]) if self.confidence else {}
+        return PixelData(sem_seg=labels.map[None], **found)
 
     def scores(self, readout: Readout) -> Tensor:
         """Class scores of every pixel, (K, H, W), which may be averaged over views."""
-        tiles = readout.class_tiles(resize_scores=self.resize_scores)
-        return torch.cat([readout.comparable(scores) for _, scores in tiles], dim=1)
+        whole = _Whole(readout.plan.output)
+        for rows, scores in readout.class_tiles(resize_scores=self.resize_scores):
+            whole.put(rows, readout.comparable(scores))
+        return whole.map
+
+
+class _Whole:
+    """A map (..., H, W) put together from bands of rows.
+
+    It is made before the second band: bands kept until the end lie between the larger tensors that
+    come and go, whose gaps then fit no other tensor, and the process grows by gigabytes.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self.map: Tensor | None = None
+
+    def put(self, rows: slice, band: Tensor) -> None:
+        """Fill in the rows, (..., rows, W)."""
+        if self.map is None:
+            self.map = band.new_empty((*band.shape[:-2], *self._size))
+        self.map[..., rows, :] = band
 
 
 def _share(scores: Tensor) -> Tensor:
