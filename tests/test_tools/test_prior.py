@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.test_apis.conftest import METAINFO, checkpoint, folder, noise  # noqa: F401
 from tests.test_tools.conftest import CONFIG, ROOT, SMALL
-from unimask.apis import Inferencer
+from unimask.apis import Inferencer, Segmenter
 from unimask.apis.output import OutputFolder
 from unimask.apis.pictures import Picture
 from unimask.cli import run_tool
@@ -54,6 +54,25 @@ def test_it_is_given_to_those_who_ask(semask: Path, tmp_path: Path) -> None:
             assert sample.pred_prior.sem_seg.shape == (1, 50, 70)
             assert sample.pred_prior.stages.shape == (4, 50, 70)
             assert int(sample.pred_prior.stages.max()) <= 1
+
+
+def test_results_have_it_if_they_should(semask: Path, tmp_path: Path) -> None:
+    image = noise(50, 70)
+    (sample,) = Inferencer(semask, device='cpu', prior=True)(image)
+    result = Segmenter.from_pretrained(semask, device='cpu', prior=True)(image)
+    assert result.prior.shape == (5, 50, 70)
+    np.testing.assert_array_equal(result.prior[:4], sample.pred_prior.stages)
+    np.testing.assert_array_equal(result.prior[4], sample.pred_prior.sem_seg[0])
+    assert result.overlay('prior').shape[0] > 2 * 50  # two rows of panels
+    result.save(tmp_path)
+    assert len(list((tmp_path / 'prior').glob('*.png'))) == 1
+
+
+def test_results_have_none_otherwise(semask: Path) -> None:
+    result = Segmenter.from_pretrained(semask, device='cpu')(noise(50, 70))
+    assert result.prior is None
+    with pytest.raises(UserError, match='prior=True'):
+        result.overlay('prior')
 
 
 def predict(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

@@ -87,6 +87,8 @@ class Result:
         instances: Objects.
         panoptic: (h, w) int32, 0 where there is nothing, else the id of a segment.
         segments: Of ``panoptic``.
+        prior: (S + 1, h, w) int64, labels by SeMask's semantic prior: of the S stages of the
+            encoder, fine to coarse, and last of their sum. None unless it was asked for.
     """
 
     image: np.ndarray
@@ -97,6 +99,7 @@ class Result:
     instances: Instances | None = None
     panoptic: np.ndarray | None = None
     segments: tuple[Segment, ...] = ()
+    prior: np.ndarray | None = None
     sample: DataSample | None = field(default=None, repr=False)
 
     @classmethod
@@ -105,7 +108,8 @@ class Result:
         """The prediction of a data sample.
 
         Args:
-            sample: With ``pred_sem_seg``, ``pred_instances``, ``pred_panoptic_seg``, or some.
+            sample: With ``pred_sem_seg``, ``pred_instances``, ``pred_panoptic_seg``, or some; and
+                ``pred_prior``, if there is one.
             image: (h, w, 3) uint8, RGB.
             taxonomy: The classes.
             name: Of the picture.
@@ -124,6 +128,9 @@ class Result:
             found['instances'] = _instances(sample.pred_instances, taxonomy, image.shape[:2])
         if 'pred_panoptic_seg' in sample:
             found['panoptic'], found['segments'] = _panoptic(sample.pred_panoptic_seg, taxonomy)
+        if 'pred_prior' in sample:
+            prior = sample.pred_prior
+            found['prior'] = np.concatenate([as_array(prior.stages), as_array(prior.sem_seg)])
         return cls(np.ascontiguousarray(image), name, taxonomy, sample=sample, **found)
 
     @cached_property
@@ -137,10 +144,16 @@ class Result:
 
         Args:
             task: ``panoptic``, ``instance`` or ``semantic``; None for the first of these.
+                ``prior`` for the semantic prior: a panel for each stage and for their sum.
 
         Raises:
-            UserError: The model does not predict that.
+            UserError: The model does not predict that, or it was not asked for.
         """
+        if task == 'prior':
+            if self.prior is None:
+                raise UserError('overlay: the result has no semantic prior. Ask for it by '
+                                'Segmenter.from_pretrained(..., prior=True).')
+            return self._visualizer.draw_prior(self.image, self.sample.pred_prior)
         there = dict(panoptic=self.panoptic, instance=self.instances, semantic=self.semantic)
         tasks = [name for name, value in there.items() if value is not None]
         if task is None:

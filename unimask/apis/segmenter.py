@@ -56,7 +56,7 @@ class Segmenter:
     @classmethod
     def from_pretrained(cls, name: str | Path, *, device: str | None = None,
                         min_score: float = MIN_SCORE, duplicate_iou: float = 1.0,
-                        trust_checkpoint: bool = False) -> Segmenter:
+                        trust_checkpoint: bool = False, prior: bool = False) -> Segmenter:
         """A model from a file.
 
         Args:
@@ -67,14 +67,16 @@ class Segmenter:
             min_score: See above.
             duplicate_iou: See above.
             trust_checkpoint: Let the checkpoint run code while it is read.
+            prior: Results have SeMask's semantic prior, see :attr:`Result.prior`.
 
         Raises:
-            UserError: There is no such model, or it does not say its config.
+            UserError: There is no such model, it does not say its config, or it has no semantic
+                prior.
         """
         from unimask.utils import register_all_modules
         register_all_modules()
         inferencer = Inferencer(None, located(name), device=device,
-                                trust_checkpoint=trust_checkpoint)
+                                trust_checkpoint=trust_checkpoint, prior=prior)
         return cls(inferencer, min_score=min_score, duplicate_iou=duplicate_iou)
 
     @property
