@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from unimask.report.records import Record, read_record
-from unimask.report.writing import report_after, write_report
+from unimask.report.writing import PAGE, evaluate, report_after, write_report
 
-__all__ = ['Record', 'read_record', 'report_after', 'write_report']
+__all__ = ['PAGE', 'Record', 'evaluate', 'read_record', 'report_after', 'write_report']

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -65,11 +66,15 @@ def report_after(run: str | Path) -> None:
                   level=logging.WARNING)
 
 
-def evaluate(run: str | Path) -> None:
+def evaluate(run: str | Path, *, hooks: Sequence[dict] = ()) -> dict[str, float]:
     """Evaluate the best checkpoint of a run on the validation data and note what was found.
 
     Args:
         run: Folder of the training.
+        hooks: Configs of hooks for a test, such as a ``PictureHook``.
+
+    Returns:
+        The scores.
 
     Raises:
         UserError: The run has no checkpoint, config or validation data.
@@ -82,6 +87,7 @@ def evaluate(run: str | Path) -> None:
     # As a test: hooks of the training, such as those that keep the best checkpoint, stay away.
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     cfg.test_cfg = dict(type='TestLoop')
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), *hooks]
     with tempfile.TemporaryDirectory() as scratch:
         cfg.work_dir = scratch
         runner = Runner.from_cfg(cfg)
@@ -90,6 +96,7 @@ def evaluate(run: str | Path) -> None:
             runner.test_loop.evaluator.metrics, runner.test_dataloader.dataset, scores,
             step=step_of(record.best) or 0)
     add_evaluation(record.parts[-1].folder, found)
+    return scores
 
 
 def _worst(record: Record, count: int) -> str:
