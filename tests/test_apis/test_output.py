@@ -224,6 +224,7 @@ def test_ctrl_c_keeps_what_is_done(inferencer: Inferencer, folder: Path, tmp_pat
     assert '2 of 3 pictures are done' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_kill_keeps_what_is_done(checkpoint: Path, tmp_path: Path):
     program = (
         'import sys, os, signal\n'

@@ -266,6 +266,7 @@ def run(repo: Path, *words: str) -> subprocess.CompletedProcess:
                           capture_output=True, env={**os.environ, 'PYTHONPATH': str(repo)})
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path, repo: Path) -> None:
     source = {'conv1.weight': torch.ones(2), 'bn1.running_var': torch.ones(2),
               'layer1.0.conv1.weight': torch.ones(1), 'fc.weight': torch.ones(3)}
@@ -283,6 +284,7 @@ def test_command(tmp_path: Path, repo: Path) -> None:
     assert out.stat().st_mode == (tmp_path / 'in.pth').stat().st_mode  # colleagues can read it
 
 
+@pytest.mark.slow
 def test_command_reports_what_is_wrong(tmp_path: Path, repo: Path) -> None:
     torch.save({'x.y': torch.ones(1)}, tmp_path / 'in.pth')
     done = run(repo, str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth'))

@@ -73,6 +73,7 @@ def test_ids_are_those_of_mmsegmentation():
     assert {int(i): int(table[i]) for i in np.flatnonzero(table != 255)} == expected
 
 
+@pytest.mark.slow
 def test_the_source_stays_and_a_second_run_makes_only_what_is_missing(tmp_path):
     source, target = _release(tmp_path / 'source'), tmp_path / 'made'
     before = _state(source)
@@ -175,6 +176,7 @@ def test_misspelt_option():
         check_components(cfg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', sorted(
     path.stem for path in CONFIGS.glob('coco_stuff10k_semantic_*.py')))
 def test_configs_from_release_to_sample(name, made):

@@ -58,6 +58,7 @@ def logged(runner: Runner) -> list[dict]:
     return [entry for entry in entries if 'consistency/iou' in entry]
 
 
+@pytest.mark.slow
 def test_training_does_not_notice_the_hook(trained: Callable) -> None:
     with_hook = trained(dict(type='LayerConsistencyHook', num_images=2))
     without = trained()

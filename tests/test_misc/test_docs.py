@@ -27,11 +27,14 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def with_examples() -> list[Path]:
-    return [page for page in PAGES if blocks(page, 'python')]
+def with_examples() -> list:
+    """Pages with Python; those beside the first one are slow together."""
+    return [pytest.param(page, id=name(page),
+                         marks=[] if name(page) == 'README.md' else [pytest.mark.slow])
+            for page in PAGES if blocks(page, 'python')]
 
 
-@pytest.mark.parametrize('page', with_examples(), ids=name)
+@pytest.mark.parametrize('page', with_examples())
 def test_python_examples_run(page: Path, tmp_path: Path) -> None:
     """The blocks of a page run one after the other, in a copy of the checkout's layout."""
     for folder in ('configs', 'tools', 'requirements'):
@@ -105,6 +108,7 @@ def test_blocks_are_found_by_language(tmp_path: Path) -> None:
     assert blocks(page, 'bash') == ['ls\n']
 
 
+@pytest.mark.slow
 def test_pages_build_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-b', 'html',

@@ -25,6 +25,7 @@ def fake(folder: Path, module: str, code: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_sound_environment(repo: Path) -> None:
     status, output = run_doctor(
         repo, 'python', 'disk', 'setuptools', 'numpy', 'torch', 'torchvision', 'gpu',

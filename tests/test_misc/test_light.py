@@ -98,6 +98,7 @@ def test_libraries_are_kept_away(light: Callable) -> None:
     assert "No module named 'mmcv'" in said
 
 
+@pytest.mark.slow
 def test_everything_is_built(light: Callable, repo: Path, tmp_path: Path) -> None:
     config = tmp_path / 'config.py'
     made = light('tools/dataset_converters/make_shapes.py', tmp_path / 'shapes',

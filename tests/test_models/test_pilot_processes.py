@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 # Every parameter takes part in every step, or DistributedDataParallel would wait for ever.
 PROGRAM = """
@@ -45,6 +47,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_one_process_without_ground_truth(tmp_path: Path) -> None:
     processes = [subprocess.Popen(
         [sys.executable, '-c', PROGRAM, str(rank), str(tmp_path / 'store')], cwd=ROOT, text=True,

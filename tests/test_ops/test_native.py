@@ -473,6 +473,7 @@ def test_supports_plain_cpu_tensors_only(kernels):
 
 # ----------------------------------------------------------------------------- building and failing
 
+@pytest.mark.slow
 def test_builds_once_and_quietly(kernels, fresh, monkeypatch, capfd, caplog):
     assert native.load() is not None
     library, = fresh.glob('native-*/unimask_native.so')
@@ -559,6 +560,7 @@ def test_sources_missing(fresh, monkeypatch, caplog):
     assert 'no C++ sources' in failure(caplog)
 
 
+@pytest.mark.slow
 def test_cache_that_cannot_be_written(kernels, fresh, monkeypatch, tmp_path):
     blocked = tmp_path / 'file'
     blocked.write_text('')

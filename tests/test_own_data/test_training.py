@@ -24,7 +24,7 @@ def unimask(*words: object, status: int = 0) -> str:
 
 @pytest.mark.parametrize(('make', 'task'), [
     pytest.param(folders.label_maps, 'semantic', marks=pytest.mark.slow),
-    (folders.yolo, 'instance'),
+    pytest.param(folders.yolo, 'instance', marks=pytest.mark.slow),
     pytest.param(folders.panoptic, 'panoptic', marks=pytest.mark.slow)])
 def test_from_a_folder_to_results(make: Callable[[Path], Path], task: str, tmp_path: Path) -> None:
     own, run = make(tmp_path / 'own'), tmp_path / 'run'

@@ -55,6 +55,7 @@ def test_variables_of_ones_own_are_no_mistakes(config_file: Path, line: str) -> 
         prepare_config(load_config(config_file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', CONFIGS, ids=str)
 def test_no_alarm_for_our_own_configs(path: Path) -> None:
     cfg = load_config(f'unimask::{path}')

@@ -14,6 +14,8 @@ from tests.test_tools.conftest import ROOT
 from unimask.own_data.training import train
 from unimask.report import curves, read_record, report_after, write_report, writing
 
+pytestmark = pytest.mark.slow  # a training
+
 FETCHED = re.compile(r'(?:src|href)="(?!data:)|url\(|@import|<script')
 
 

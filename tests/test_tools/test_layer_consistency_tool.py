@@ -32,6 +32,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> object:
     return importlib.import_module('layer_consistency')
 
 
+@pytest.mark.slow
 def test_measure_writes_what_draw_reads(shapes: Path, checkpoint: Path, tool: Callable,
                                         module: object, tmp_path: Path) -> None:
     files = []

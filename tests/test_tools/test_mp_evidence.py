@@ -71,6 +71,7 @@ def test_seed_by_seed_and_every_name_once() -> None:
     assert set(Counter((run.task, run.variant) for run in all_runs).values()) == {2}
 
 
+@pytest.mark.slow
 def test_every_run_has_a_config_that_holds(shared_data: Path) -> None:
     plan = load('plan')
     for run in [*runs(seeds=1, tasks=['camvid']), *runs(seeds=1, variants=['mp-former'])]:
@@ -270,6 +271,7 @@ def call(*words: object) -> subprocess.CompletedProcess:
                           capture_output=True)
 
 
+@pytest.mark.slow
 def test_report_command(tmp_path: Path) -> None:
     for number, one in enumerate(RECORDS):
         file = tmp_path / f'results/{number}.json'

@@ -57,6 +57,7 @@ def test_plain_and_the_whole_come_first_for_every_task() -> None:
     assert len({run.name for run in chosen}) == 28
 
 
+@pytest.mark.slow
 def test_each_variant_lacks_one_part_and_no_other() -> None:
     """Of the models as they are built: layers, norm, auxiliary branch, initialisation."""
     for run in runs():

@@ -30,6 +30,7 @@ def trained(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work_dir
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_a_checkpoint_that_resumes(trained: Path, shapes: Path,
                                                   tool: Callable) -> None:
     done = int(re.search(r'iter_(\d+)', (trained / 'last_checkpoint').read_text())[1])
@@ -121,6 +122,7 @@ def test_wrong_checkpoints(trained: Path, shapes: Path, tool: Callable, tmp_path
                  'load_from=PATH')
 
 
+@pytest.mark.slow
 def test_truncated_image(shapes: Path, tool: Callable, tmp_path: Path) -> None:
     import shutil
     root = tmp_path / 'broken'
