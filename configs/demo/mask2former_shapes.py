@@ -1,5 +1,5 @@
 # A small Mask2Former for the built-in Shapes data, trained from random weights on a CPU in
-# minutes: `make demo`. All three tasks, as in the large configs.
+# minutes. All three tasks, as in the large configs.
 _base_ = [
     '../_base_/methods/mask2former_small.py',
     '../_base_/datasets/shapes_panoptic.py',

@@ -26,7 +26,7 @@ from unimask.report import PAGE, evaluate, report_after
 from unimask.utils import register_all_modules
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / 'configs/demo/mask2former_shapes.py'
+CONFIG = ROOT / 'configs/demo/mask2former_tf-efficientnet-lite0_shapes.py'
 MAKER = ROOT / 'tools/dataset_converters/make_shapes.py'
 
 
