@@ -16,11 +16,13 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 
 from unimask.checkpoints import atomic_write_text, latest_checkpoint
 from unimask.cli import leave, run_tool
 from unimask.engine import Runner, peak_memory_mb
+from unimask.ops.cpu.autocast import has_fast_bfloat16
 from unimask.preflight import load_config, prepare_config
 from unimask.report import PAGE, evaluate, report_after
 from unimask.utils import register_all_modules
@@ -40,7 +42,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--scenes', type=int, nargs=2, default=(1200, 100),
                         metavar=('TRAIN', 'VAL'), help='number of scenes to make')
     parser.add_argument('--pictures', type=int, default=12, help='number of pictures to write')
-    parser.add_argument('--amp', choices=('bf16', 'fp16', 'off'), default='off')
+    parser.add_argument('--amp', choices=('auto', 'bf16', 'fp16', 'off'), default='auto',
+                        help='precision of the training; auto: bf16 where the processor is fast '
+                             'with it')
     parser.add_argument('--fresh', action='store_true', help='do not go on with an earlier run')
     return parser.parse_args()
 
@@ -91,12 +95,18 @@ def _train(cfg: Config, args: argparse.Namespace) -> float:
     before = json.loads(clock.read_text()) if cfg.resume and clock.is_file() else 0.0
     started = time.time()
     try:
-        Runner.from_cfg(prepare_config(_evaluated_later(cfg), amp=args.amp)).train()
+        Runner.from_cfg(prepare_config(_evaluated_later(cfg), amp=_precision(args.amp))).train()
     finally:
         seconds = before + time.time() - started
         args.work_dir.mkdir(parents=True, exist_ok=True)
         atomic_write_text(json.dumps(seconds), clock)
     return seconds
+
+
+def _precision(amp: str) -> str:
+    if amp != 'auto':
+        return amp
+    return 'bf16' if torch.cuda.is_available() or has_fast_bfloat16() else 'off'
 
 
 def _evaluated_later(cfg: Config) -> Config:

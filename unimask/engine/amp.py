@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from unimask.ops.cpu.autocast import keep_depthwise_float32
 from unimask.registry import OPTIM_WRAPPERS
 
 __all__ = ['Bf16OptimWrapper']
@@ -26,5 +27,8 @@ class Bf16OptimWrapper(OptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast the forward pass."""
-        with super().optim_context(model), torch.autocast(get_device(), torch.bfloat16):
+        device = get_device()
+        if device == 'cpu':
+            keep_depthwise_float32(model)
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield

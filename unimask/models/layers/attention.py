@@ -6,11 +6,11 @@ Shapes: B batch, T queries, S keys, E width.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unimask.errors import UserError
 from unimask.models.layers.linear import Linear, linear
+from unimask.ops.attention import attention
 
 
 class Attention(nn.Module):
@@ -56,8 +56,7 @@ class Attention(nn.Module):
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         heads = [self._split(linear(x, w, b))
                  for x, w, b in zip(inputs, weights, biases, strict=True)]
-        mixed = F.scaled_dot_product_attention(
-            *heads, attn_mask=visible, dropout_p=self.dropout if self.training else 0.0)
+        mixed = attention(*heads, visible, dropout=self.dropout if self.training else 0.0)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
