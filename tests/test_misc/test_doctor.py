@@ -56,6 +56,14 @@ def test_torchvision_of_another_torch(repo: Path, tmp_path: Path) -> None:
     assert "'torchvision>=0.27,<0.28'" in output
 
 
+@pytest.mark.parametrize(('torch', 'vision', 'fit'), (
+    ('2.12.1', '0.27.1', True), ('2.12.1', '0.26.0', False), ('2.13.0', '0.29.1', False),
+    ('2.14.1', '0.29.1', True), ('2.14.1', '0.28.0', False), ('2.15.0+cu132', '0.29.2', True),
+    ('2.15.0', '0.27.0', False)))
+def test_which_torchvision_belongs_to_a_torch(torch: str, vision: str, fit: bool) -> None:
+    assert doctor.fit(torch, vision) == fit
+
+
 def test_mmcv_compiled_for_another_torch(repo: Path, tmp_path: Path) -> None:
     path = fake(tmp_path, 'mmcv', '')
     fake(tmp_path / 'mmcv', 'ops', 'raise ImportError("_ext.so: undefined symbol: _ZN3c10")')
@@ -107,7 +115,7 @@ def test_torchvision_of_a_neighbouring_release(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr('torchvision.__version__', '0.26.0')
     finding = doctor.examine('torchvision')
     assert finding.status == doctor.FAIL
-    assert 'to which 0.27 belongs' in finding.detail
+    assert '0.26.0 was made for another torch' in finding.detail
 
 
 @pytest.mark.parametrize(('found', 'word'), [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import shutil
 import subprocess
@@ -125,7 +126,8 @@ def _evaluate(args: argparse.Namespace) -> dict[str, float]:
 def _summary(scores: dict[str, float], seconds: dict[str, float], iters: int) -> dict:
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     return dict(
-        scores={name: round(float(value), 2) for name, value in scores.items()},
+        scores={name: None if math.isnan(value) else round(float(value), 2)
+                for name, value in scores.items()},  # JSON knows no NaN
         seconds={**{name: round(value, 1) for name, value in seconds.items()},
                  'total': round(sum(seconds.values()), 1)},
         peak_memory_mb=round(max(peak_memory_mb(), children)), iterations=iters)

@@ -41,7 +41,7 @@ FULL = ('mmdet.models', 'mmdet.datasets', 'mmseg.models', 'mmseg.datasets', 'cit
 
 # Releases of torch that were tried; mmcv compiles with one of them.
 TESTED_FULL = ('2.12',)
-TESTED_LIGHT = ('2.12', '2.14')
+TESTED_LIGHT = ('2.12', '2.14', '2.15')
 
 
 @dataclass(eq=False)
@@ -250,6 +250,12 @@ def torch() -> str:
     return text
 
 
+def fit(torch_version: str, vision_version: str) -> bool:
+    """Whether a torchvision belongs to a torch; from 0.29 on it runs with every later one."""
+    own, vision = _release(torch_version), _release(vision_version)
+    return vision == (0, own[1] + 15) or (own >= (2, 14) and vision >= (0, 29))
+
+
 @check('torchvision')
 def torchvision() -> str:
     """torchvision of torch's release, its compiled operators run."""
@@ -263,10 +269,9 @@ def torchvision() -> str:
                       torch_pair()) from error
     if kept != [1]:
         raise Problem(f'its nms computed {kept} instead of [1]', torch_pair())
-    expected = (0, _release(module.__version__)[1] + 15)
-    if _release(vision.__version__) != expected:
-        raise Problem(f'{vision.__version__} beside torch {module.__version__}, to which '
-                      f'0.{expected[1]} belongs', torch_pair())
+    if not fit(module.__version__, vision.__version__):
+        raise Problem(f'{vision.__version__} was made for another torch than '
+                      f'{module.__version__}', torch_pair())
     return f'{vision.__version__} matches torch {module.__version__}'
 
 

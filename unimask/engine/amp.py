@@ -24,11 +24,14 @@ class Bf16OptimWrapper(OptimWrapper):
     ``OptimWrapper``.
     """
 
+    _prepared: nn.Module | None = None
+
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast the forward pass."""
         device = get_device()
-        if device == 'cpu':
+        if device == 'cpu' and self._prepared is not model:
             keep_depthwise_float32(model)
+            self._prepared = model
         with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield
