@@ -163,6 +163,22 @@ def test_maskformer_keeps_what_a_query_won() -> None:
     assert segments[0]['area'] == 10 and ids[0, -1] == 0
 
 
+@pytest.mark.parametrize(('limit', 'found'), (
+    (1.0, [(2, 9)]), (0.95, [(2, 9)]), (0.5, [(0, 10), (2, 9)])))
+def test_of_two_queries_on_one_object_the_surer_one_competes(
+        limit: float, found: list[tuple[int, int]]) -> None:
+    """Each wins every second pixel of a mask of ten, too little for a segment; a third query has
+    the rest of the row."""
+    first = torch.tensor([2.0, 9] * 5 + [-9] * 10)
+    second = torch.tensor([9.0, 2] * 5 + [2] + [-9] * 9)
+    rest = torch.tensor([-9.0] * 11 + [9] * 9)
+    readout = readout_of(torch.tensor([[6.0, 0, 0, 0], [0, 5.9, 0, 0], [0, 0, 6, 0]]),
+                         torch.stack([first, second, rest])[:, None])
+    ids, segments = panoptic(PanopticPostProcessor(duplicate_iou=limit), readout, taxonomy_of(3, 0))
+    assert [(each['category'], each['area']) for each in segments] == found
+    assert (ids[0, 11:] == 2).all()
+
+
 def test_nothing_found() -> None:
     readout = readout_of(torch.tensor([[0.0, 0, 9]]).expand(4, -1), torch.randn(4, 5, 6))
     ids, segments = panoptic(PanopticPostProcessor(), readout, taxonomy_of(2, 1))

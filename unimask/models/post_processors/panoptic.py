@@ -34,6 +34,9 @@ class PanopticPostProcessor:
     Attributes:
         object_threshold: Queries need a higher class score.
         overlap_threshold: Queries that win less than this share of their own mask are dropped.
+        duplicate_iou: Of queries whose masks overlap more than this, whatever their classes, the
+            one with the best score competes. Two queries that found the same object share its
+            pixels between them, and neither has enough. 1 lets all compete, as published.
         inside_mask: Whether a segment holds only pixels with mask probability of at least 1/2
             (Mask2Former) or everything that its query won (MaskFormer).
     """
@@ -41,6 +44,7 @@ class PanopticPostProcessor:
     field: ClassVar[str] = 'pred_panoptic_seg'
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
+    duplicate_iou: float = 1.0
     inside_mask: bool = True
 
     def __call__(self, readout: MaskReadout, taxonomy: Taxonomy) -> PixelData:
@@ -53,6 +57,8 @@ class PanopticPostProcessor:
         """
         scores, labels = readout.class_logits.softmax(-1).max(-1)
         kept = ((labels != readout.num_classes) & (scores > self.object_threshold)).nonzero()[:, 0]
+        if self.duplicate_iou < 1:
+            kept = kept[_distinct(readout.maps(kept) >= 0, scores[kept], self.duplicate_iou)]
         if len(kept) == 0:
             void = torch.full(readout.plan.output, readout.num_classes, device=labels.device)
             return _packed(void, [])
@@ -100,6 +106,20 @@ class PanopticPostProcessor:
             if not thing:
                 stuff[label] = segments[-1]
         return ids, segments
+
+
+def _distinct(masks: Tensor, scores: Tensor, limit: float) -> list[int]:
+    """Rows of masks (S, h, w) that overlap none of a better score by more than ``limit``."""
+    flat = masks.flatten(1).float()
+    shared = flat @ flat.T
+    areas = shared.diagonal()
+    union = areas[:, None] + areas - shared
+    close = (shared > limit * union).tolist()
+    chosen: list[int] = []
+    for row in scores.argsort(descending=True, stable=True).tolist():
+        if not any(close[row][other] for other in chosen):
+            chosen.append(row)
+    return sorted(chosen)
 
 
 def _packed(ids: Tensor, segments: list[dict]) -> PixelData:

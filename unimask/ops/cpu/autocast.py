@@ -21,10 +21,11 @@ def has_fast_bfloat16() -> bool:
     return bool(capabilities.get('amx_bf16'))
 
 
-def slow_in_training(x: Tensor) -> bool:
-    """Whether autocast is on where gradients of some operations are slow: on the CPU."""
-    return (x.device.type == 'cpu' and torch.is_autocast_enabled('cpu')
-            and torch.is_grad_enabled() and wanted())
+def slow_in_training(x: Tensor, *parameters: Tensor) -> bool:
+    """Whether gradients are wanted under autocast on the CPU, where some take long."""
+    return (x.device.type == 'cpu' and torch.is_autocast_enabled('cpu') and wanted()
+            and torch.is_grad_enabled()
+            and any(each.requires_grad for each in (x, *parameters)))
 
 
 def keep_depthwise_float32(model: nn.Module) -> None:
@@ -45,7 +46,7 @@ def keep_depthwise_float32(model: nn.Module) -> None:
 def _convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, D, H', W')."""
     plain = type(conv).forward
-    if not slow_in_training(x):
+    if not slow_in_training(x, conv.weight):
         return plain(conv, x)
     with torch.autocast('cpu', enabled=False):
         return plain(conv, x.float())
