@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unimask.models.backbones import TimmBackbone
 from unimask.ops.attention import attention
-from unimask.ops.cpu.autocast import keep_depthwise_float32
+from unimask.ops.cpu.autocast import has_fast_bfloat16, keep_depthwise_float32
 
 
 def body() -> nn.Sequential:
@@ -73,6 +73,18 @@ def test_padded_convolutions_of_timm_keep_their_padding() -> None:
     inputs = torch.randn(1, 3, 65, 65)
     for ours, theirs in zip(kept.eval()(inputs), plain.eval()(inputs), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(('capabilities', 'fast'), (({'amx_bf16': True}, True), ({}, False)))
+def test_where_bfloat16_is_fast(capabilities: dict, fast: bool,
+                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: capabilities, raising=False)
+    assert has_fast_bfloat16() == fast
+
+
+def test_an_older_torch_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, 'get_capabilities', raising=False)
+    assert not has_fast_bfloat16()
 
 
 @pytest.mark.parametrize('visible', (None, torch.tensor([[True, False, True]])))
