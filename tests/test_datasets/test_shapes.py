@@ -18,7 +18,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
-from shapes_maker import ShapesSpec, make_shapes
+from shapes_maker import ShapesSpec, make_shapes, writing
 from shapes_maker.scene import EMPTY_SCENES, MIN_STUFF, VOID, draw_scene
 from shapes_maker.writing import MANIFEST
 
@@ -144,6 +144,29 @@ def test_files_are_those_of_this_version(root):
     pictures = [cv2.imread(str(path)) for path in sorted(root.glob('images/*/*.jpg'))]
     np.testing.assert_allclose(
         [picture.mean((0, 1)) for picture in pictures], MEAN_COLOURS, atol=0.1)
+
+
+@pytest.mark.slow
+def test_processes_share_the_work_and_write_the_same_bytes(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, 'SCENES_WORTH_A_PROCESS', 3)  # two draw the training scenes
+    made = []
+    make_shapes(tmp_path / 'shared', **COUNTS, size=SIZE, seed=3, processes=2,
+                progress=lambda: made.append(1))
+    assert len(made) == sum(COUNTS.values())
+    assert digests(tmp_path / 'shared') == digests(root)
+
+
+@pytest.mark.slow
+def test_an_error_in_another_process_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, 'SCENES_WORTH_A_PROCESS', 3)
+    monkeypatch.setattr(writing, '_make_scene', fails)  # goes to the processes by its name
+    with pytest.raises(OSError, match='no space'):
+        make_shapes(tmp_path / 'shared', **COUNTS, size=SIZE, processes=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def fails(*_) -> None:
+    raise OSError('no space left')
 
 
 def test_another_seed_gives_other_pictures(root, tmp_path):

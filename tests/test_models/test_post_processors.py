@@ -165,8 +165,7 @@ def test_maskformer_keeps_what_a_query_won() -> None:
 
 @pytest.mark.parametrize(('limit', 'found'), (
     (1.0, [(2, 9)]), (0.95, [(2, 9)]), (0.5, [(0, 10), (2, 9)])))
-def test_of_two_queries_on_one_object_the_surer_one_competes(
-        limit: float, found: list[tuple[int, int]]) -> None:
+def test_queries_on_one_object_compete_as_one(limit: float, found: list[tuple[int, int]]) -> None:
     """Each wins every second pixel of a mask of ten, too little for a segment; a third query has
     the rest of the row."""
     first = torch.tensor([2.0, 9] * 5 + [-9] * 10)
@@ -177,6 +176,44 @@ def test_of_two_queries_on_one_object_the_surer_one_competes(
     ids, segments = panoptic(PanopticPostProcessor(duplicate_iou=limit), readout, taxonomy_of(3, 0))
     assert [(each['category'], each['area']) for each in segments] == found
     assert (ids[0, 11:] == 2).all()
+
+
+def probabilities_readout(scores: list[list[float]], masks: list[list[float]]) -> MaskReadout:
+    """Queries with class probabilities (no-object is what is missing to 1) and, in one row of
+    pixels, mask probabilities."""
+    scores = torch.tensor(scores)
+    return readout_of(torch.cat([scores, 1 - scores.sum(1, keepdim=True)], 1).log(),
+                      torch.tensor(masks).logit()[:, None])
+
+
+def test_unsure_queries_on_one_object_add_up() -> None:
+    """Class 1 wins by the sum, though the surest query says 0; the mask is the weighted mean."""
+    scores = [[0.4, 0.1], [0.02, 0.3], [0.02, 0.3], [0.02, 0.02]]
+    mask = [0.9, 0.9, 0.9, 0.6, 0.01]
+    wider = [0.9, 0.9, 0.9, 0.45, 0.6]
+    readout = probabilities_readout(scores, [mask, wider, wider, mask])
+    taxonomy = taxonomy_of(2, 0)
+    processor = PanopticPostProcessor(object_threshold=0.6, duplicate_iou=0.5)
+    ids, (segment,) = panoptic(processor, readout, taxonomy)
+    assert segment['category'] == 1 and segment['score'] == pytest.approx(0.7)
+    # 0.4 * 0.6 + 0.6 * 0.45 = 0.51 of the fourth pixel, 0.4 * 0.01 + 0.6 * 0.6 of the fifth
+    assert ids[0].tolist() == [1, 1, 1, 1, 2]
+    for threshold, iou in ((0.71, 0.5), (0.6, 1.0), (0.6, 0.85)):
+        processor = PanopticPostProcessor(object_threshold=threshold, duplicate_iou=iou)
+        assert panoptic(processor, readout, taxonomy)[1] == []
+
+
+def test_queries_that_share_nothing_compete_as_published() -> None:
+    torch.manual_seed(0)
+    scores = torch.rand(4, 4) / 16 + torch.eye(4) / 2
+    masks = torch.eye(4).repeat_interleave(5, 1) * 0.9 + 0.05
+    readout = probabilities_readout(scores.tolist(), masks.tolist())
+    published, united = (
+        panoptic(PanopticPostProcessor(object_threshold=0.3, duplicate_iou=limit), readout,
+                 taxonomy_of(4, 0)) for limit in (1.0, 0.5))
+    assert torch.equal(published[0], united[0]) and len(published[1]) == 4
+    assert {each['category']: each['score'] for each in united[1]} == pytest.approx(
+        {each['category']: each['score'] for each in published[1]})
 
 
 def test_nothing_found() -> None:

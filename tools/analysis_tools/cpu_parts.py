@@ -29,6 +29,8 @@ PARTS: dict[str, Callable[[], AbstractContextManager]] = {
     'nothing': nullcontext,
     'compiled kernels': lambda: patch('unimask.ops.cpu.native.supports', lambda *_: False),
     'linear layers by oneDNN': lambda: patch('unimask.ops.cpu.linear.supports', lambda *_: False),
+    'gradients of group norm': lambda: patch(
+        'unimask.ops.cpu.group_norm.supports', lambda *_: False),
     'frozen norms folded': lambda: patch(
         'unimask.models.segmentors.universal.fold_frozen_norms', lambda *_: False),
     'cheap values recomputed': lambda: patch(

@@ -8,6 +8,7 @@ A second run with the same numbers finds the files and does nothing.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--num-val', type=int, default=100, help='held-out scenes')
     parser.add_argument('--size', type=int, default=160, help='longer edge of the pictures')
     parser.add_argument('--seed', type=int, default=0, help='another seed gives other scenes')
+    parser.add_argument('--processes', type=int, default=len(os.sched_getaffinity(0)),
+                        help='how many draw scenes at the same time')
     return parser.parse_args(argv)
 
 
@@ -43,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         made = make_shapes(args.root, num_train=args.num_train, num_val=args.num_val,
-                           size=args.size, seed=args.seed,
+                           size=args.size, seed=args.seed, processes=args.processes,
                            progress=progress if sys.stderr.isatty() else None)
     except (ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)

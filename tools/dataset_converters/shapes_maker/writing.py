@@ -15,9 +15,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -36,12 +40,15 @@ MANIFEST = 'shapes.json'
 VERSION = 1  # of the generator: raise it whenever the same parameters give other files
 IGNORE_INDEX = 255
 JPEG_QUALITY = 95
+SCENES_WORTH_A_PROCESS = 256  # fewer are made before another process has started
 
 # As in COCO, category ids have gaps: a loader that takes them for labels is found out.
 CATEGORY_IDS = {name: i + 1 for i, name in enumerate(THINGS)} | {
     name: 101 + i for i, name in enumerate(STUFF)}
 # An odd factor permutes the 24-bit numbers: ids are unique and spread over R, G and B.
 ID_FACTOR = 0x9E3779
+
+_Made = tuple[dict, list[dict], list[dict]]  # image, segments and objects of one scene
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ class ShapesSpec:
 
 
 def make_shapes(root: str | Path, *, num_train: int = 400, num_val: int = 100, size: int = 160,
-                seed: int = 0, progress: Callable[[], None] | None = None) -> bool:
+                seed: int = 0, processes: int = 1,
+                progress: Callable[[], None] | None = None) -> bool:
     """Generate the Shapes dataset below ``root``, unless it is there already.
 
     The same parameters give the same files. They are made in a temporary folder beside ``root``
@@ -92,6 +100,7 @@ def make_shapes(root: str | Path, *, num_train: int = 400, num_val: int = 100, s
         num_val: Scenes of the split ``val``.
         size: Longer edge of the pictures, in pixels.
         seed: Seed of all scenes.
+        processes: How many draw at the same time; one does where there are few scenes.
         progress: Called after every scene.
 
     Returns:
@@ -110,7 +119,7 @@ def make_shapes(root: str | Path, *, num_train: int = 400, num_val: int = 100, s
     try:
         draft.chmod(0o755)  # mkdtemp makes private folders
         for stream, (split, count) in enumerate(spec.splits.items()):
-            _write_split(draft, split, count, stream, spec, progress)
+            _write_split(draft, split, count, stream, spec, processes, progress)
         _write_json(draft / MANIFEST, asdict(spec))
         return _publish(draft, root, spec)
     finally:
@@ -164,21 +173,18 @@ def _discard(root: Path) -> None:
         shutil.rmtree(old)
 
 
-def _write_split(root: Path, split: str, count: int, stream: int, spec: ShapesSpec,
+def _write_split(root: Path, split: str, count: int, stream: int, spec: ShapesSpec, processes: int,
                  progress: Callable[[], None] | None) -> None:
     for folder in _folders(root, split):
         folder.mkdir(parents=True)
     images, panoptic, instances = [], [], []
-    for index in range(count):
-        # a generator of its own for every scene: scenes do not depend on how many there are
-        scene = draw_scene(np.random.default_rng((spec.seed, stream, index)), spec.size)
-        image_id, stem = index + 1, f'{index + 1:06d}'
-        _write_scene(root, split, stem, scene)
-        height, width = scene.segment_map.shape
-        images.append(dict(id=image_id, file_name=f'{stem}.jpg', height=height, width=width))
-        segments = _segments(scene)
-        panoptic.append(dict(image_id=image_id, file_name=f'{stem}.png', segments_info=segments))
-        instances += _instances(scene, segments, image_id, len(instances) + 1)
+    make = partial(_make_scene, root, split, stream, spec)
+    for image, segments, objects in _spread(make, count, processes):
+        images.append(image)
+        panoptic.append(dict(image_id=image['id'], file_name=f'{_stem(image["id"])}.png',
+                             segments_info=segments))
+        instances += [entry | dict(id=number)
+                      for number, entry in enumerate(objects, len(instances) + 1)]
         if progress is not None:
             progress()
     annotations = root / 'annotations'
@@ -186,6 +192,40 @@ def _write_split(root: Path, split: str, count: int, stream: int, spec: ShapesSp
                 _document(split, images, panoptic, CLASSES, isthing=True))
     _write_json(annotations / f'instances_{split}.json',
                 _document(split, images, instances, THINGS, isthing=False))
+
+
+def _spread(make: Callable[[int], _Made], count: int, processes: int) -> Iterator[_Made]:
+    """What ``make`` returns for 0..count - 1, in this order, from several processes."""
+    if min(processes, count // SCENES_WORTH_A_PROCESS) < 2:
+        yield from map(make, range(count))
+        return
+    # Not forked: threads of the libraries may hold locks at that moment.
+    pool = ProcessPoolExecutor(processes, get_context('spawn'), initializer=_begin_process)
+    try:
+        yield from pool.map(make, range(count), chunksize=max(1, SCENES_WORTH_A_PROCESS // 8))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends this one
+    cv2.setNumThreads(1)
+
+
+def _make_scene(root: Path, split: str, stream: int, spec: ShapesSpec, index: int) -> _Made:
+    """Draw one scene and write its pictures."""
+    # a generator of its own for every scene: scenes do not depend on how many there are
+    scene = draw_scene(np.random.default_rng((spec.seed, stream, index)), spec.size)
+    stem = _stem(index + 1)
+    _write_scene(root, split, stem, scene)
+    height, width = scene.segment_map.shape
+    segments = _segments(scene)
+    image = dict(id=index + 1, file_name=f'{stem}.jpg', height=height, width=width)
+    return image, segments, _instances(scene, segments, image['id'])
+
+
+def _stem(image_id: int) -> str:
+    return f'{image_id:06d}'
 
 
 def _write_scene(root: Path, split: str, stem: str, scene: Scene) -> None:
@@ -215,17 +255,12 @@ def _segments(scene: Scene) -> list[dict]:
     return segments
 
 
-def _instances(scene: Scene, segments: list[dict], image_id: int, first_id: int) -> list[dict]:
-    """COCO instance annotations of the things of a scene, numbered from ``first_id``."""
-    annotations = []
+def _instances(scene: Scene, segments: list[dict], image_id: int) -> list[dict]:
+    """COCO instance annotations of the things of a scene; their numbers are given later."""
     pairs = zip(scene.classes, segments, strict=True)
-    for number, (name, segment) in enumerate(pairs, VOID + 1):
-        if name not in THINGS:
-            continue
-        annotations.append(segment | dict(
-            id=first_id + len(annotations), image_id=image_id,
-            segmentation=run_length_code(scene.segment_map == number)))
-    return annotations
+    return [segment | dict(image_id=image_id,
+                           segmentation=run_length_code(scene.segment_map == number))
+            for number, (name, segment) in enumerate(pairs, VOID + 1) if name in THINGS]
 
 
 def _document(split: str, images: list[dict], annotations: list[dict], names: tuple[str, ...],

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unimask.errors import UserError
+from unimask.models.layers.group_norm import GroupNorm
 
 # Type in a config -> name in checkpoints, class.
 _NORMS = {'BN': ('bn', nn.BatchNorm2d), 'SyncBN': ('bn', nn.SyncBatchNorm),
-          'GN': ('gn', nn.GroupNorm)}
+          'GN': ('gn', GroupNorm)}
 
 
 class ConvNorm(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unimask.errors import UserError
 from unimask.models.layers import (
     DeformableEncoderLayer,
+    GroupNorm,
     conv_norm,
     published_conv,
     sine_position,
@@ -113,4 +114,4 @@ def _projection(inputs: int, outputs: int) -> nn.Sequential:
     conv = nn.Conv2d(inputs, outputs, 1)
     nn.init.xavier_uniform_(conv.weight)
     nn.init.zeros_(conv.bias)
-    return nn.Sequential(conv, nn.GroupNorm(32, outputs))
+    return nn.Sequential(conv, GroupNorm(32, outputs))

@@ -1,6 +1,6 @@
 """Panoptic segmentation from queries.
 
-Shapes: Q queries, K classes, S kept queries, (H, W) output.
+Shapes: Q queries, K classes, S queries or groups of queries that compete, (H, W) output.
 """
 
 from __future__ import annotations
@@ -19,11 +19,41 @@ from unimask.structures.panoptic import segment_entry
 
 
 class _Areas(NamedTuple):
-    """Pixels of kept queries: won, with probability >= 1/2, both; lists of S."""
+    """Pixels of competitors: won, with probability >= 1/2, both; lists of S."""
 
     won: list[int]
     likely: list[int]
     both: list[int]
+
+
+class _Competitors(NamedTuple):
+    """What competes for pixels: S queries, or S groups of N queries.
+
+    Attributes:
+        queries: (N,), rows of the prediction.
+        shares: (S, N), the part of every query in a group's mask; rows add up to 1. None where
+            every query competes for itself, N = S.
+        scores: (S,).
+        labels: (S,).
+    """
+
+    queries: Tensor
+    shares: Tensor | None
+    scores: Tensor
+    labels: Tensor
+
+    def masks(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Mask logits (N, h, w) -> probabilities and whether they are at least 1/2, (S, h, w)."""
+        probabilities = logits.sigmoid()
+        if self.shares is None:
+            return probabilities, logits >= 0
+        mixed = (self.shares @ probabilities.flatten(1)).unflatten(1, logits.shape[1:])
+        return mixed, mixed >= 0.5
+
+
+# Queries surer than this have a say in a group's class and mask, even if each of them is far from
+# sure that it is the one that found the object.
+_MIN_VOTE = 0.05
 
 
 @MODELS.register_module()
@@ -34,9 +64,11 @@ class PanopticPostProcessor:
     Attributes:
         object_threshold: Queries need a higher class score.
         overlap_threshold: Queries that win less than this share of their own mask are dropped.
-        duplicate_iou: Of queries whose masks overlap more than this, whatever their classes, the
-            one with the best score competes. Two queries that found the same object share its
-            pixels between them, and neither has enough. 1 lets all compete, as published.
+        duplicate_iou: Queries whose masks overlap more than this, whatever their classes, compete
+            as one: with the sum of their class probabilities (at most 1) and the mean of their
+            masks, in which surer ones count more. After a short training several queries find the
+            same object, none of them surely; alone, each wins a part of its pixels and none keeps
+            enough. 1 lets every query compete for itself, as published.
         inside_mask: Whether a segment holds only pixels with mask probability of at least 1/2
             (Mask2Former) or everything that its query won (MaskFormer).
     """
@@ -55,37 +87,56 @@ class PanopticPostProcessor:
             void. Metainfo ``segments_info``: dicts with ``id``, ``category``, ``score`` and
             ``area`` (pixels).
         """
-        scores, labels = readout.class_logits.softmax(-1).max(-1)
-        kept = ((labels != readout.num_classes) & (scores > self.object_threshold)).nonzero()[:, 0]
-        if self.duplicate_iou < 1:
-            kept = kept[_distinct(readout.maps(kept) >= 0, scores[kept], self.duplicate_iou)]
-        if len(kept) == 0:
-            void = torch.full(readout.plan.output, readout.num_classes, device=labels.device)
+        competitors = self._united(readout) if self.duplicate_iou < 1 else self._single(readout)
+        if len(competitors.labels) == 0:
+            void = torch.full(readout.plan.output, readout.num_classes,
+                              device=readout.class_logits.device)
             return _packed(void, [])
-        winner, areas = self._compete(readout, kept, scores[kept])
-        ids, segments = self._segments(
-            labels[kept].tolist(), scores[kept].tolist(), areas, taxonomy)
+        winner, areas = self._compete(readout, competitors)
+        ids, segments = self._segments(competitors, areas, taxonomy)
         table = torch.tensor([*ids, taxonomy.num_classes], device=winner.device)
         return _packed(table[winner.long()], segments)
 
-    def _compete(self, readout: MaskReadout, kept: Tensor, scores: Tensor) -> tuple[Tensor, _Areas]:
+    def _single(self, readout: MaskReadout) -> _Competitors:
+        """Queries that are sure enough of a class, each for itself."""
+        scores, labels = readout.class_logits.softmax(-1).max(-1)
+        kept = ((labels != readout.num_classes) & (scores > self.object_threshold)).nonzero()[:, 0]
+        return _Competitors(kept, None, scores[kept], labels[kept])
+
+    def _united(self, readout: MaskReadout) -> _Competitors:
+        """Groups of queries that found the same object, if together they are sure enough."""
+        votes = readout.class_logits.softmax(-1)[:, :-1]
+        queries = (votes.amax(-1) > _MIN_VOTE).nonzero()[:, 0]
+        votes = votes[queries]
+        members = _groups(readout.maps(queries) >= 0, votes.amax(-1), self.duplicate_iou)
+        scores, labels = (members @ votes).max(-1)
+        kept = scores > self.object_threshold
+        shares = members[kept] * votes.amax(-1)
+        used = shares.any(0)
+        return _Competitors(queries[used], (shares / shares.sum(1, keepdim=True))[:, used],
+                            scores[kept].clamp(max=1), labels[kept])
+
+    def _compete(self, readout: MaskReadout, competitors: _Competitors) -> tuple[Tensor, _Areas]:
         """Winner of every pixel (H, W) int16, S for none, and the areas."""
-        count = len(kept)
-        winner = torch.empty(readout.plan.output, dtype=torch.int16, device=kept.device)
-        areas = torch.zeros((3, count), dtype=torch.int64, device=kept.device)
-        for tile, logits in readout.tiles(kept):
-            best = (logits.sigmoid() * scores[:, None, None]).argmax(0)
-            likely = logits.gather(0, best[None])[0] >= 0
+        scores = competitors.scores
+        count = len(scores)
+        winner = torch.empty(readout.plan.output, dtype=torch.int16, device=scores.device)
+        areas = torch.zeros((3, count), dtype=torch.int64, device=scores.device)
+        for tile, logits in readout.tiles(competitors.queries):
+            masks, inside = competitors.masks(logits)
+            best = (masks * scores[:, None, None]).argmax(0)
+            likely = inside.gather(0, best[None])[0]
             areas[0] += torch.bincount(best.flatten(), minlength=count)
-            areas[1] += (logits >= 0).sum((1, 2))
+            areas[1] += inside.sum((1, 2))
             areas[2] += torch.bincount(torch.where(likely, best, count).flatten(),
                                        minlength=count + 1)[:count]
             winner[tile] = torch.where(likely, best, count) if self.inside_mask else best
         return winner, _Areas(*areas.tolist())
 
-    def _segments(self, labels: list[int], scores: list[float], areas: _Areas,
-                  taxonomy: Taxonomy) -> tuple[list[int], list[dict]]:
-        """Panoptic id of every kept query (void if dropped), and the segments."""
+    def _segments(self, competitors: _Competitors, areas: _Areas, taxonomy: Taxonomy
+                  ) -> tuple[list[int], list[dict]]:
+        """Panoptic id of every competitor (void if dropped), and the segments."""
+        labels, scores = competitors.labels.tolist(), competitors.scores.tolist()
         final_areas = areas.both if self.inside_mask else areas.won
         ids, segments, stuff = [], [], {}
         things = 0
@@ -108,18 +159,25 @@ class PanopticPostProcessor:
         return ids, segments
 
 
-def _distinct(masks: Tensor, scores: Tensor, limit: float) -> list[int]:
-    """Rows of masks (S, h, w) that overlap none of a better score by more than ``limit``."""
+def _groups(masks: Tensor, scores: Tensor, limit: float) -> Tensor:
+    """Which of the masks (N, h, w) overlap by more than ``limit``, (S, N) of 0 and 1.
+
+    The surest mask takes those that overlap it into its group, then the surest of the rest does.
+    """
     flat = masks.flatten(1).float()
     shared = flat @ flat.T
     areas = shared.diagonal()
-    union = areas[:, None] + areas - shared
-    close = (shared > limit * union).tolist()
-    chosen: list[int] = []
-    for row in scores.argsort(descending=True, stable=True).tolist():
-        if not any(close[row][other] for other in chosen):
-            chosen.append(row)
-    return sorted(chosen)
+    close = (shared > limit * (areas[:, None] + areas - shared)).tolist()
+    left = scores.argsort(descending=True, stable=True).tolist()
+    groups = []
+    while left:
+        first = left[0]
+        groups.append([row for row in left if row == first or close[first][row]])
+        left = [row for row in left if row != first and not close[first][row]]
+    members = flat.new_zeros(len(groups), len(masks))
+    for number, group in enumerate(groups):
+        members[number, group] = 1
+    return members
 
 
 def _packed(ids: Tensor, segments: list[dict]) -> PixelData:
