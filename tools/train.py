@@ -10,7 +10,10 @@ from unimask.errors import UserError
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Train a model.')
+    parser = argparse.ArgumentParser(
+        description='Train a model as a config says.',
+        epilog='Without a config, on a folder of pictures and labels: unimask train --data FOLDER '
+               '--out RUN; unimask train --data FOLDER --help says more.')
     add_common_options(parser)
     parser.add_argument('--amp', nargs='?', const='fp16', choices=('fp16', 'bf16', 'off'),
                         help='mixed precision; --amp alone means fp16. Default: as the config '

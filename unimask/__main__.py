@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from unimask.errors import did_you_mean
 from unimask.version import __version__
@@ -65,10 +65,19 @@ def _run(tool: str, name: str, options: list[str]) -> None:
     sys.argv = [f'unimask {name}', *options]
     sys.path.insert(0, str(path.parent))  # as Python does for a script
     try:
-        runpy.run_path(str(path), run_name='__main__')
+        run_script(path)
     except KeyboardInterrupt:  # while the tool was still being imported; later it says more
         print('stopped by Ctrl-C', file=sys.stderr)
         sys.exit(_EXIT_CTRL_C)
+
+
+def run_script(path: Path) -> None:
+    """Run a file as ``python FILE`` does, but with ``sys.argv`` as it is: ``runpy`` would put the
+    file's name first, and every usage line would say that in place of the command."""
+    module = ModuleType('__main__')
+    module.__file__, module.__spec__ = str(path), None
+    sys.modules['__main__'] = module
+    exec(compile(path.read_bytes(), str(path), 'exec'), vars(module))
 
 
 def _tools() -> Path:

@@ -1,21 +1,22 @@
 """`unimask COMMAND` and `python -m unimask COMMAND`."""
 
-import runpy
+import pickle
 import sys
 from pathlib import Path
 
 import pytest
 
 import unimask
-from unimask.__main__ import COMMANDS, main
+import unimask.__main__ as command
+from unimask.__main__ import COMMANDS, main, run_script
 from unimask.version import __version__
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
     """The tool that a command line starts, and what it is given."""
     seen = []
-    monkeypatch.setattr(runpy, 'run_path', lambda path, run_name: seen.extend(
-        [path, run_name, sys.path[0], *sys.argv]))
+    monkeypatch.setattr(command, 'run_script', lambda path: seen.extend(
+        [str(path), sys.path[0], *sys.argv]))
     monkeypatch.setattr(sys, 'argv', ['unimask', *words])
     monkeypatch.setattr(sys, 'path', [*sys.path])
     main()
@@ -24,10 +25,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
 
 @pytest.mark.parametrize('name', COMMANDS)
 def test_every_command_is_a_tool(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, run_name, first, *words = run(monkeypatch, name, '--option', 'x')
+    path, first, *words = run(monkeypatch, name, '--option', 'x')
     assert Path(path).is_file()
     assert Path(path).parent == Path(first)
-    assert run_name == '__main__'
     assert words == [f'unimask {name}', '--option', 'x']
 
 
@@ -36,6 +36,33 @@ def test_data_in_place_of_a_config(words: tuple[str, ...],
                                    monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, 'train', *words)[0].endswith('train_folder.py')
     assert run(monkeypatch, 'test', *words)[0].endswith('test.py')
+
+
+@pytest.mark.parametrize(('words', 'usage'), [
+    (('train', '--help'), 'usage: unimask train '), (('check', '--help'), 'usage: unimask check ')])
+def test_usage_names_the_command(words: tuple[str, ...], usage: str,
+                                 monkeypatch: pytest.MonkeyPatch,
+                                 capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, 'argv', ['unimask', *words])
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    monkeypatch.setitem(sys.modules, '__main__', sys.modules['__main__'])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    said = capsys.readouterr().out
+    assert caught.value.code == 0 and said.startswith(usage)
+    if words[0] == 'train':
+        assert 'unimask train --data FOLDER --out RUN' in ' '.join(said.split())
+
+
+def test_a_script_is_the_main_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it can pickle what it defines, which other processes need."""
+    monkeypatch.setitem(sys.modules, '__main__', sys.modules['__main__'])
+    script = tmp_path / 'script.py'
+    script.write_text('import pickle\nclass Own: pass\nif __name__ == "__main__":\n'
+                      '    told = pickle.dumps(Own()), __file__, __spec__\n')
+    run_script(script)
+    data, *rest = sys.modules['__main__'].told
+    assert type(pickle.loads(data)).__name__ == 'Own' and rest == [str(script), None]
 
 
 def test_help_lists_the_commands(monkeypatch: pytest.MonkeyPatch,
@@ -60,10 +87,10 @@ def test_an_unknown_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_ctrl_c_while_a_tool_is_imported(monkeypatch: pytest.MonkeyPatch,
                                          capsys: pytest.CaptureFixture) -> None:
-    def interrupted(path: str, run_name: str) -> None:
+    def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runpy, 'run_path', interrupted)
+    monkeypatch.setattr(command, 'run_script', interrupted)
     monkeypatch.setattr(sys, 'argv', ['unimask', 'demo'])
     monkeypatch.setattr(sys, 'path', [*sys.path])
     with pytest.raises(SystemExit) as caught:
