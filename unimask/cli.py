@@ -13,6 +13,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -122,8 +123,8 @@ def run_tool(main: Callable[[], int | None], *, resume: str = '--resume') -> int
 
     Args:
         main: The tool. It imports what it needs itself and may return an exit status.
-        resume: Option of the tool that goes on from a checkpoint; empty for a tool that does so
-            by itself.
+        resume: Option of the tool that goes on from the last checkpoint; empty for a tool that
+            does so by itself.
 
     Returns:
         Exit status: 0; 2 with one message on stderr when the user can mend what is wrong; 130
@@ -264,13 +265,18 @@ def _after_interrupt(stop: Interrupted, resume: str) -> int:
 def _say_how_to_go_on(stop: Interrupted, resume: str) -> None:
     _say(f'\n{stop}')
     if stop.checkpoint and resume and 'RANK' in os.environ:
-        _say(f'Everything so far is in {stop.checkpoint}. To go on, start it again with '
-             f'{resume} {stop.checkpoint}')
+        _say(f'Everything so far is in {stop.checkpoint}. To go on, start it again with {resume}')
     elif stop.checkpoint and resume:
-        command = ' '.join(['python', *_without(sys.argv, resume), resume, stop.checkpoint])
-        _say(f'Everything so far is in {stop.checkpoint}. Go on with:\n  {command}')
+        _say(f'Everything so far is in {stop.checkpoint}. Go on with:\n  {_again(resume)}')
     elif stop.checkpoint:
         _say(f'Everything so far is in {stop.checkpoint}. Run the command again to go on.')
+
+
+def _again(option: str) -> str:
+    """The command line of this process with an option; of a script or of ``unimask COMMAND``."""
+    program, *words = _without(sys.argv, option)
+    program = f'python {shlex.quote(program)}' if program.endswith('.py') else program
+    return ' '.join([program, *map(shlex.quote, words), option])
 
 
 def _without(words: list[str], option: str) -> list[str]:

@@ -42,8 +42,8 @@ def raising(error: BaseException) -> Callable[[], None]:
     (torch.OutOfMemoryError('CUDA out of memory'), 2, 'the GPU has too little memory'),
     (ZeroDivisionError('a defect'), 1, 'ZeroDivisionError: a defect'),
     (KeyboardInterrupt(), 130, 'stopped by Ctrl-C'),
-    (Interrupted(signum=signal.SIGINT, checkpoint='iter_3.pth'), 130, '--resume iter_3.pth'),
-    (Interrupted(signum=signal.SIGTERM, checkpoint='iter_3.pth'), 0, '--resume iter_3.pth'),
+    (Interrupted(signum=signal.SIGINT, checkpoint='iter_3.pth'), 130, 'iter_3.pth. Go on with:'),
+    (Interrupted(signum=signal.SIGTERM, checkpoint='iter_3.pth'), 0, 'iter_3.pth. Go on with:'),
     (SystemExit(2), 2, ''), (SystemExit('words'), 1, 'words'), (SystemExit(), 0, '')])
 def test_statuses(error: BaseException, status: int, said: str,
                   capsys: pytest.CaptureFixture) -> None:
@@ -55,7 +55,7 @@ def test_statuses(error: BaseException, status: int, said: str,
 
 def test_one_of_several_processes_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch,
                                                     capsys: pytest.CaptureFixture) -> None:
-    for rank, said in (('0', 'start it again with --resume iter_3.pth'), ('1', '')):
+    for rank, said in (('0', 'start it again with --resume'), ('1', '')):
         monkeypatch.setenv('RANK', rank)
         assert run_tool(raising(Interrupted(signum=signal.SIGTERM, checkpoint='iter_3.pth'))) == 0
         err = capsys.readouterr().err
@@ -196,3 +196,20 @@ def test_config_options(capsys: pytest.CaptureFixture) -> None:
                     'a.b': dict(c=(1, -2)), 'd': [1, 'x'], 'e': 1e-3, 'f': 'path=x', 'g': None}
     for wrong in ('a', '=1', 'a=[dict(type=EMAHook)]', 'a=dict(b=open("x"))', 'a=[1,(2]'):
         assert '--cfg-options' in options(capsys, wrong), wrong
+
+
+@pytest.mark.parametrize(('words', 'again'), [
+    (['unimask train', '--data', 'my data', '--out', 'run'],
+     "unimask train --data 'my data' --out run --resume"),
+    (['tools/train.py', 'c.py', '--resume', 'run/iter_3.pth', '--seed', '1'],
+     'python tools/train.py c.py --seed 1 --resume')])
+def test_what_to_type_after_an_interrupt(words: list[str], again: str,
+                                         monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture) -> None:
+    def stopped() -> None:
+        raise Interrupted(signum=signal.SIGINT, checkpoint='run/iter_7.pth')
+
+    monkeypatch.setattr(sys, 'argv', words)
+    assert run_tool(stopped) == 130
+    said = capsys.readouterr().err
+    assert 'Everything so far is in run/iter_7.pth' in said and said.endswith(f'\n  {again}\n')
