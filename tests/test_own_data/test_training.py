@@ -31,7 +31,9 @@ def test_from_a_folder_to_results(make: Callable[[Path], Path], task: str, tmp_p
     before = {path: path.stat().st_mtime for path in own.rglob('*')}
     best = train(own, run, iterations=2, weights=None, seed=1)
     assert best.name.startswith('best_') and best.parent == run
-    assert 'num_queries=50' in (run / 'config.py').read_text()
+    config = (run / 'config.py').read_text()
+    assert 'num_queries=50' in config
+    assert ('duplicate_iou=0.5' in config) is (task == 'panoptic')
     assert {path: path.stat().st_mtime for path in own.rglob('*')} == before
 
     result = Segmenter.from_pretrained(best)(next(own.rglob('*.jpg')))

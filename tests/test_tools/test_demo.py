@@ -16,7 +16,7 @@ OUTPUTS = ('report.html', 'summary.json', 'pictures/000001.png')
 def demo(monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
     """Exit status of the demo with a few scenes and steps."""
     words = ('--work-dir', folder / 'run', '--data-root', folder / 'data', '--iters', 3,
-             '--scenes', 8, 2, '--pictures', 1)
+             '--scenes', 8, 2, '--pictures', 1, '--seed', 7)
     monkeypatch.setattr(sys, 'argv', ['demo.py', *map(str, words)])
     monkeypatch.syspath_prepend(str(ROOT / 'tools/misc'))
     return run_tool(runpy.run_path(str(ROOT / 'tools/misc/demo.py'))['main'])
@@ -34,6 +34,7 @@ def test_everything_is_written_and_a_second_run_trains_no_more(
     *_, where, following = capsys.readouterr().out.strip().splitlines()
     assert str(run / 'report.html') in where
     assert 'train --data FOLDER --out RUN' in following
+    assert any('randomness = dict(seed=7)' in file.read_text() for file in run.glob('*.py'))
     weights = (run / 'iter_3.pth').read_bytes()
 
     assert demo(monkeypatch, tmp_path) == 0

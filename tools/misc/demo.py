@@ -42,6 +42,7 @@ def parse_args() -> argparse.Namespace:
                         help='training iterations (default: those of the config)')
     parser.add_argument('--scenes', type=int, nargs=2, default=(1200, 100),
                         metavar=('TRAIN', 'VAL'), help='number of scenes to make')
+    parser.add_argument('--seed', type=int, help='of the training (default: that of the config)')
     parser.add_argument('--pictures', type=int, default=12, help='number of pictures to write')
     parser.add_argument('--amp', choices=('auto', 'bf16', 'fp16', 'off'), default='auto',
                         help='precision of the training; auto: bf16 where the processor is fast '
@@ -84,6 +85,8 @@ def _config(args: argparse.Namespace) -> Config:
     options = {'data_root': str(args.data_root)}
     if args.iters:
         options['max_iters'] = args.iters
+    if args.seed is not None:
+        options['randomness.seed'] = args.seed
     cfg = load_config(CONFIG, options)
     cfg.work_dir = str(args.work_dir)
     cfg.resume = not args.fresh and latest_checkpoint(args.work_dir) is not None

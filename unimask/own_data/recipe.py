@@ -21,6 +21,9 @@ _METHODS = ('mask2former', 'mask2former-small', 'mp-former')
 _SMALL = 'mask2former-small-tf-efficientnet-lite0'
 _LARGE = 'mask2former-r50'
 _SCORES = dict(semantic='semantic/mIoU', instance='instance/AP', panoptic='panoptic/PQ')
+# Trainings are short beside the published ones: queries are less sure, and several find the same
+# object.
+_PANOPTIC = dict(object_threshold=0.5, duplicate_iou=0.5)
 _LOADERS = dict(semantic='LoadSemanticMap', instance='LoadInstances', panoptic='LoadPanopticMap')
 _EVALUATORS = dict(semantic=('MeanIoUMetric',), instance=('MaskAPMetric',),
                    panoptic=('PQMetric', 'MaskAPMetric', 'MeanIoUMetric'))
@@ -171,6 +174,8 @@ def _set_model(cfg: Config, data: OwnData, settings: Settings, weights: str | Pa
     tasks = ['semantic', 'instance', 'panoptic'] if data.task == 'panoptic' else [data.task]
     cfg.model.test_cfg = dict(tasks=tasks)
     cfg.model.head.num_queries = settings.queries
+    if data.task == 'panoptic':
+        cfg.merge_from_dict({'model.post_processors.panoptic': _PANOPTIC})
     if weights is None:
         cfg.model.init_cfg = None
     elif weights != 'imagenet':

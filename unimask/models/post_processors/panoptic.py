@@ -65,8 +65,9 @@ class PanopticPostProcessor:
         object_threshold: Queries need a higher class score.
         overlap_threshold: Queries that win less than this share of their own mask are dropped.
         duplicate_iou: Queries whose masks overlap more than this, whatever their classes, compete
-            as one: with the sum of their class probabilities (at most 1) and the mean of their
-            masks, in which surer ones count more. After a short training several queries find the
+            as one: with the sum of their class probabilities (at most 1), each times the mean
+            probability inside the mask, and the mean of their masks, in which surer ones count
+            more. After a short training several queries find the
             same object, none of them surely; alone, each wins a part of its pixels and none keeps
             enough. 1 lets every query compete for itself, as published.
         inside_mask: Whether a segment holds only pixels with mask probability of at least 1/2
@@ -107,8 +108,9 @@ class PanopticPostProcessor:
         """Groups of queries that found the same object, if together they are sure enough."""
         votes = readout.class_logits.softmax(-1)[:, :-1]
         queries = (votes.amax(-1) > _MIN_VOTE).nonzero()[:, 0]
-        votes = votes[queries]
-        members = _groups(readout.maps(queries) >= 0, votes.amax(-1), self.duplicate_iou)
+        maps = readout.maps(queries)
+        votes = votes[queries] * _sureness(maps)[:, None]
+        members = _groups(maps >= 0, votes.amax(-1), self.duplicate_iou)
         scores, labels = (members @ votes).max(-1)
         kept = scores > self.object_threshold
         shares = members[kept] * votes.amax(-1)
@@ -157,6 +159,12 @@ class PanopticPostProcessor:
             if not thing:
                 stuff[label] = segments[-1]
         return ids, segments
+
+
+def _sureness(maps: Tensor) -> Tensor:
+    """(N,): mean probability inside the masks of logits (N, h, w), as Mask2Former rates instances."""
+    inside = maps >= 0
+    return (maps.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
 
 
 def _groups(masks: Tensor, scores: Tensor, limit: float) -> Tensor:
