@@ -162,7 +162,7 @@ class PanopticPostProcessor:
 
 
 def _sureness(maps: Tensor) -> Tensor:
-    """(N,): mean probability inside the masks of logits (N, h, w), as Mask2Former rates instances."""
+    """(N,): mean probability inside masks of logits (N, h, w), as Mask2Former rates instances."""
     inside = maps >= 0
     return (maps.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
 
