@@ -31,10 +31,10 @@ model = dict(
     # After a short training, several queries find the same object.
     post_processors=dict(panoptic=dict(
         object_threshold=0.4, duplicate_iou=0.5, inside_mask=False)))
-max_iters = 1050
+max_iters = 950
 train_cfg = dict(max_iters=max_iters, val_interval=10 * max_iters)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=60, by_epoch=False),
     dict(type='PolyLR', power=0.9, by_epoch=False),
 ]
-default_hooks = dict(checkpoint=dict(interval=350))
+default_hooks = dict(checkpoint=dict(interval=300))
