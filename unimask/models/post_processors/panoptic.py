@@ -67,9 +67,9 @@ class PanopticPostProcessor:
         duplicate_iou: Queries whose masks overlap more than this, whatever their classes, compete
             as one: with the sum of their class probabilities (at most 1), each times the mean
             probability inside the mask, and the mean of their masks, in which surer ones count
-            more. After a short training several queries find the
-            same object, none of them surely; alone, each wins a part of its pixels and none keeps
-            enough. 1 lets every query compete for itself, as published.
+            more. After a short training several queries find the same object, none of them surely;
+            alone, each wins a part of its pixels and none keeps enough. 1 lets every query compete
+            for itself, as published.
         inside_mask: Whether a segment holds only pixels with mask probability of at least 1/2
             (Mask2Former) or everything that its query won (MaskFormer).
     """
