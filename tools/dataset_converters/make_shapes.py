@@ -28,7 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--num-val', type=int, default=100, help='held-out scenes')
     parser.add_argument('--size', type=int, default=160, help='longer edge of the pictures')
     parser.add_argument('--seed', type=int, default=0, help='another seed gives other scenes')
-    parser.add_argument('--processes', type=int, default=len(os.sched_getaffinity(0)),
+    parser.add_argument('--processes', type=int, default=os.cpu_count() or 1,
                         help='how many draw scenes at the same time')
     return parser.parse_args(argv)
 

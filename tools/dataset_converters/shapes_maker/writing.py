@@ -17,11 +17,12 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -209,7 +210,14 @@ def _spread(make: Callable[[int], _Made], count: int, processes: int) -> Iterato
 
 def _begin_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    """Also when that was killed: the pool's processes would wait for work for ever."""
+    parent_process().join()
+    os._exit(1)
 
 
 def _make_scene(root: Path, split: str, stream: int, spec: ShapesSpec, index: int) -> _Made:
