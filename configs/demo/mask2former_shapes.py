@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/methods/mask2former_small.py',
     '../_base_/datasets/shapes_panoptic.py',
-    '../_base_/schedules/mask2former_small.py',
+    '../_base_/schedules/mask2former_small_muon.py',
     '../_base_/default_runtime.py',
 ]
 num_points = 1024  # a 128 x 128 crop has 1024 mask pixels at stride 4
@@ -16,8 +16,8 @@ model = dict(
     post_processors=dict(panoptic=dict(
         type='PanopticPostProcessor', object_threshold=0.2, overlap_threshold=0.6)))
 # A backbone that starts from nothing learns as fast as the rest.
-optim_wrapper = dict(paramwise_cfg=dict(backbone_lr_mult=1.0), optimizer=dict(lr=8e-4))
-max_iters = 2200
+optim_wrapper = dict(paramwise_cfg=dict(backbone_lr_mult=1.0), optimizer=dict(lr=2e-3))
+max_iters = 1600
 train_cfg = dict(max_iters=max_iters, val_interval=10 * max_iters)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=100, by_epoch=False),

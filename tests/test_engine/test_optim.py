@@ -9,10 +9,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper, build_optim_wrapper
+from timm.optim import muon as timm_muon
 from torch import nn
 
 from unimask.convert import convert_state_dict
-from unimask.engine.optim import AnyLayoutAdamW, GroupedOptimWrapperConstructor
+from unimask.engine.optim import AnyLayoutAdamW, GroupedOptimWrapperConstructor, Muon
 from unimask.errors import UserError
 from unimask.registry import MODELS, PARAM_SCHEDULERS
 
@@ -94,6 +95,58 @@ def test_fused_unless_told_otherwise(explicit: dict) -> None:
 def test_other_optimizers_are_built_as_they_are() -> None:
     wrapper = build(Model(), optimizer=dict(type='SGD', lr=0.1, weight_decay=0.0))
     assert isinstance(wrapper.optimizer, torch.optim.SGD)
+
+
+MUON = dict(type='Muon', lr=0.01, weight_decay=0.0)
+
+
+def test_muon_orthogonalises_the_updates_of_matrices_alone() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 8), nn.LayerNorm(8), nn.Embedding(8, 16))
+    wrapper = build(model, optimizer=MUON)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    sum((p * torch.randn_like(p)).sum() for p in model.parameters()).backward()
+    wrapper.optimizer.step()
+    matrix, bias, *_, embedding = [new.detach() - old for new, old in
+                                   zip(model.parameters(), before, strict=True)]
+    singular = torch.linalg.svdvals(matrix)
+    assert singular.max() / singular.min() < 1.7  # of the gradient it is above 3
+    # The first step of AdamW is the sign of the gradient.
+    assert torch.allclose(bias.abs(), torch.tensor(0.01), rtol=1e-3)
+    assert torch.allclose(embedding.abs(), torch.tensor(0.01), rtol=1e-3)
+
+
+def test_muon_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    def step(model: nn.Module, wrapper: OptimWrapper, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        wrapper.step()
+
+    first, second = nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3).to(memory_format=torch.channels_last)
+    old, new = build(first, optimizer=MUON), build(second, optimizer=MUON)
+    step(first, old, seed=0)
+    torch.save([first.state_dict(), old.state_dict()], tmp_path / 'checkpoint.pth')
+    weights, states = torch.load(tmp_path / 'checkpoint.pth', weights_only=True)
+    second.load_state_dict(weights)
+    new.load_state_dict(states)
+    step(first, old, seed=1)
+    step(second, new, seed=1)
+    assert torch.allclose(first.weight, second.weight, atol=1e-6)
+
+
+def test_muon_is_exact_on_the_cpu() -> None:
+    """float32, whatever the processor; and timm is left as it was."""
+    torch.manual_seed(0)
+    matrix = nn.Parameter(torch.randn(64, 32))
+    before, matrix.grad = matrix.detach().clone(), torch.randn(64, 32)
+    expected = timm_muon.zeropower_via_newtonschulz(
+        matrix.grad, 5, timm_muon.resolve_ns_coefficients('quintic', timm_muon._COEFFICIENTS),
+        dtype=torch.float32) * 0.01 * 0.2 * 64 ** 0.5
+    original = timm_muon.zeropower_via_newtonschulz
+    Muon([matrix], lr=0.01).step()
+    assert torch.allclose(before - matrix, expected, atol=1e-6)
+    assert timm_muon.zeropower_via_newtonschulz is original
 
 
 def test_bad_options_are_named() -> None:

@@ -59,6 +59,17 @@ def test_resumed_equals_unbroken(config: Config, tmp_path: Path, kill_at: int,
         assert torch.equal(value, resumed[name]), name
 
 
+def test_resumed_with_muon_equals_unbroken(config: Config, tmp_path: Path) -> None:
+    config.optim_wrapper = dict(
+        type='OptimWrapper', constructor='GroupedOptimWrapperConstructor',
+        optimizer=dict(type='Muon', lr=0.01, weight_decay=0.05, nesterov=True))
+    unbroken = train(config, tmp_path / 'unbroken')
+    train(config, tmp_path / 'killed', kill_at=8)
+    config.resume = True
+    resumed = train(config, tmp_path / 'killed')
+    assert all(torch.equal(value, resumed[name]) for name, value in unbroken.items())
+
+
 def test_grouped_batches_resume_without_loading_the_past(
         config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.train_dataloader.batch_sampler = dict(type='AspectRatioBatchSampler')

@@ -13,9 +13,9 @@ from unimask.cli import run_tool
 OUTPUTS = ('report.html', 'summary.json', 'pictures/000001.png')
 
 
-def demo(monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
+def demo(monkeypatch: pytest.MonkeyPatch, folder: Path, steps: int = 3) -> int:
     """Exit status of the demo with a few scenes and steps."""
-    words = ('--work-dir', folder / 'run', '--data-root', folder / 'data', '--iters', 3,
+    words = ('--work-dir', folder / 'run', '--data-root', folder / 'data', '--iters', steps,
              '--scenes', 8, 2, '--pictures', 1, '--seed', 7)
     monkeypatch.setattr(sys, 'argv', ['demo.py', *map(str, words)])
     monkeypatch.syspath_prepend(str(ROOT / 'tools/misc'))
@@ -42,3 +42,7 @@ def test_everything_is_written_and_a_second_run_trains_no_more(
     assert json.loads((run / 'summary.json').read_text())['scores'] == pytest.approx(
         first['scores'])
     assert 'NaN' not in (run / 'summary.json').read_text()
+
+    capsys.readouterr()
+    assert demo(monkeypatch, tmp_path, steps=2) == 1
+    assert '--fresh begins again' in capsys.readouterr().err

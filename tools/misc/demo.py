@@ -23,6 +23,7 @@ from mmengine.config import Config
 from unimask.checkpoints import atomic_write_text, latest_checkpoint
 from unimask.cli import leave, run_tool
 from unimask.engine import Runner, peak_memory_mb
+from unimask.errors import UserError
 from unimask.ops.cpu.autocast import has_fast_bfloat16
 from unimask.preflight import load_config, prepare_config
 from unimask.report import PAGE, evaluate, report_after
@@ -100,6 +101,11 @@ def _train(cfg: Config, args: argparse.Namespace) -> float:
     started = time.time()
     try:
         Runner.from_cfg(prepare_config(_evaluated_later(cfg), amp=_precision(args.amp))).train()
+    except UserError as error:
+        if not cfg.resume:
+            raise
+        raise UserError(f'{error} The demo goes on with what is in {args.work_dir}; --fresh '
+                        'begins again.') from error
     finally:
         seconds = before + time.time() - started
         args.work_dir.mkdir(parents=True, exist_ok=True)

@@ -100,8 +100,8 @@ def choose_settings(data: OwnData, machine: Machine, *, model: str = 'auto',
     The crop is as large as the pictures and the machine allow, the batch as large as the memory.
     A picture is seen about 40 times. The learning rate is that of the published models, which were
     trained with 16 pictures a step, times the square root of the ratio of the batch sizes; that of
-    the small models is stated for 2. There are half as many queries again as objects in the most
-    crowded picture, and no fewer than in the published models.
+    the small models, which Muon trains, is stated for 2. There are half as many queries again as
+    objects in the most crowded picture, and no fewer than in the published models.
 
     Args:
         data: The user's.
@@ -124,7 +124,7 @@ def choose_settings(data: OwnData, machine: Machine, *, model: str = 'auto',
     return Settings(
         model=model, crop=crop, short_edge=crop, long_edge=2 * crop, batch=batch,
         iterations=iterations or min(max(40 * epochs, bounds[0]), bounds[1]),
-        lr=4e-4 * math.sqrt(batch / 2) if small else 1e-4 * math.sqrt(batch / 16),
+        lr=1e-3 * math.sqrt(batch / 2) if small else 1e-4 * math.sqrt(batch / 16),
         queries=max(least, 50 * math.ceil(1.5 * objects / 50)))
 
 
@@ -153,7 +153,7 @@ def make_config(data: OwnData, settings: Settings, *, weights: str | Path | None
             trained model to go on from; None for random ones.
     """
     method, backbone = models()[settings.model]
-    schedule = 'mask2former_small' if 'small' in method else 'mask2former'
+    schedule = 'mask2former_small_muon' if 'small' in method else 'mask2former'
     files = [f'backbones/{backbone}.py', f'methods/{method}.py', 'loaders.py',
              'default_runtime.py', f'schedules/{schedule}.py']
     text = (f'_base_ = {[str(_bases() / file) for file in files]!r}\n'

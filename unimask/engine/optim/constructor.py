@@ -12,6 +12,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import Parameter
 from torch.optim import Optimizer
 
+from unimask.engine.optim.muon import Muon
 from unimask.errors import UserError
 from unimask.metadata import is_under, named_by
 from unimask.ops.cpu.adamw import AnyLayoutAdamW
@@ -33,7 +34,8 @@ class GroupedOptimWrapperConstructor:
     Norms, embeddings, position bias tables, and what a component names in ``undecayed`` (see
     :mod:`unimask.metadata`) are not decayed; everything else is, biases included. Frozen
     parameters are left out. Adam and AdamW run fused unless the config says otherwise or the
-    device cannot.
+    device cannot. ``Muon`` is that of timm, not torch's, which cannot update a whole model: it
+    orthogonalises the updates of matrices; the others, and what is not decayed, have AdamW.
 
     Args:
         optim_wrapper_cfg: Config of the optimiser wrapper with the key ``optimizer``, whose ``lr``
@@ -77,12 +79,20 @@ class GroupedOptimWrapperConstructor:
         names = []
         for name, module, parameter in _trainable(model):
             decay = 0.0 if is_under(name, places) else self._decay_mult(name, module)
-            found.setdefault(self._settings(name, decay), []).append(parameter)
+            found.setdefault(self._multiples(name, decay), []).append(parameter)
             names.append(name)
         _check_used(self.custom_keys, names)
-        return [dict(params=parameters, lr=lr, weight_decay=decay)
-                for (lr, decay), parameters in sorted(found.items(), reverse=True,
-                                                      key=lambda item: item[0])]
+        return [self._group(parameters, *multiples)
+                for multiples, parameters in sorted(found.items(), reverse=True,
+                                                    key=lambda item: item[0])]
+
+    def _group(self, parameters: list[Parameter], lr_mult: float, decay_mult: float) -> dict:
+        group = dict(params=parameters, lr=self.optimizer_cfg['lr'] * lr_mult,
+                     weight_decay=self.optimizer_cfg['weight_decay'] * decay_mult)
+        if self.optimizer_cfg['type'] == 'Muon':
+            # a row of an embedding is a vector, not a part of a map
+            group['use_fallback'] = decay_mult == 0
+        return group
 
     def _decay_mult(self, name: str, module: nn.Module) -> float:
         """Share of the weight decay that the kind of a parameter gets."""
@@ -91,19 +101,20 @@ class GroupedOptimWrapperConstructor:
         undecayed = isinstance(module, nn.Embedding)
         return 0.0 if undecayed or name.rpartition('.')[2] in UNDECAYED_NAMES else 1.0
 
-    def _settings(self, name: str, decay_mult: float) -> tuple[float, float]:
-        """Learning rate and weight decay of a parameter."""
+    def _multiples(self, name: str, decay_mult: float) -> tuple[float, float]:
+        """Multiples of the learning rate and of the weight decay for a parameter."""
         usual = dict(decay_mult=decay_mult, lr_mult=(
             self.backbone_lr_mult if 'backbone' in name.split('.') else 1.0))
         fitting = sorted((key for key in self.custom_keys if key in name), key=len)
         for key in fitting:
             usual.update(self.custom_keys[key])
-        return (self.optimizer_cfg['lr'] * usual['lr_mult'],
-                self.optimizer_cfg['weight_decay'] * usual['decay_mult'])
+        return usual['lr_mult'], usual['decay_mult']
 
     def _optimizer(self, groups: list[dict]) -> Optimizer:
         # torch's optimisers are registered in MMEngine's own scope
         cfg = {'_scope_': 'mmengine', **self.optimizer_cfg, 'params': groups}
+        if cfg['type'] == 'Muon':
+            cfg['type'] = Muon
         if cfg['type'] in FUSED and not {'fused', 'foreach'} & set(cfg):
             try:
                 return OPTIMIZERS.build(dict(cfg, type=FUSED[cfg['type']], fused=True))
