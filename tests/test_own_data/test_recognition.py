@@ -324,6 +324,14 @@ class TestSettings:
         assert large.lr == pytest.approx(1e-4)
         assert small.lr == pytest.approx(1e-4 / 8**0.5)
 
+    @pytest.mark.parametrize(('model', 'optimizer', 'lr'), [
+        ('auto', 'Muon', 1e-3), ('mask2former-r50', 'AdamW', 1e-4 / 8**0.5)])
+    def test_muon_trains_small_models(self, model: str, optimizer: str, lr: float) -> None:
+        data = self.data()
+        chosen = make_config(data, choose_settings(data, Machine(), model=model)
+                             ).optim_wrapper.optimizer
+        assert (chosen.type, chosen.lr) == (optimizer, pytest.approx(lr))
+
     def test_steps(self) -> None:
         assert choose_settings(self.data(images=10), Machine()).iterations == 500
         assert choose_settings(self.data(images=60), Machine()).iterations == 1200
