@@ -44,5 +44,5 @@ def test_everything_is_written_and_a_second_run_trains_no_more(
     assert 'NaN' not in (run / 'summary.json').read_text()
 
     capsys.readouterr()
-    assert demo(monkeypatch, tmp_path, steps=2) == 1
+    assert demo(monkeypatch, tmp_path, steps=2) == 2
     assert '--fresh begins again' in capsys.readouterr().err
