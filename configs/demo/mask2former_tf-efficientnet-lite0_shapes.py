@@ -32,7 +32,7 @@ model = dict(
     # After a short training, several queries find the same object.
     post_processors=dict(panoptic=dict(
         object_threshold=0.4, duplicate_iou=0.5, inside_mask=False)))
-# As good as four pictures a step and half as many steps again, and a tenth faster.
+# As good as four pictures a step and half as many steps again, and faster.
 optim_wrapper = dict(optimizer=dict(lr=2.5e-3))
 auto_scale_lr = dict(base_batch_size=6)
 max_iters = 640
